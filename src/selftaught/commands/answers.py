@@ -17,6 +17,7 @@ from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.printing import printer
 from selftaught.system.saying import say
+from selftaught.system.standard import drop_output
 from selftaught.system.text import filesize, printable
 
 
@@ -31,6 +32,17 @@ class Answer:
 
     def give(self, as_json: bool) -> None:
         """Print it. Raises its error."""
+        try:
+            self._print(as_json)
+            sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
+        except BrokenPipeError:  # whoever read has had enough, and the work is done
+            drop_output()
+        for line in self.lines:
+            say(line)
+        if self.error:
+            raise self.error
+
+    def _print(self, as_json: bool) -> None:
         if as_json:
             sys.stdout.write(json.dumps(self.json, indent=2, allow_nan=False) + "\n")
         for item in () if as_json else self.shown:
@@ -38,11 +50,6 @@ class Answer:
                 click.echo(item)
             else:
                 item() if callable(item) else printer().print(item)
-        sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
-        for line in self.lines:
-            say(line)
-        if self.error:
-            raise self.error
 
 
 # From here on each function has the name of the command whose result it answers.
