@@ -39,6 +39,7 @@ from selftaught.system.files import (
     created,
     flush_folder,
     left_behind,
+    naming,
     temporary_for,
     write_atomically,
     write_json,
@@ -162,7 +163,8 @@ class _Tar:
         if os.path.lexists(file):
             raise UsageError(f"{printable(file)} was not written by pack: move it away, or choose another --out")
         self._file, self._temporary, self._samples = file, temporary_for(file), 0
-        self._stream = created(self._temporary)
+        with naming(file):
+            self._stream = created(self._temporary)
         self._hashed = _Hashed(self._stream)
         self._tar = tarfile.open(fileobj=self._hashed, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
 
@@ -173,18 +175,20 @@ class _Tar:
         return whole > size or self._samples >= samples
 
     def add(self, name: str, members: Members) -> None:
-        for ending, content in members:
-            info = tarfile.TarInfo(f"{name}.{ending}")
-            info.size = len(content)
-            self._tar.addfile(info, io.BytesIO(content))
+        with naming(self._file):
+            for ending, content in members:
+                info = tarfile.TarInfo(f"{name}.{ending}")
+                info.size = len(content)
+                self._tar.addfile(info, io.BytesIO(content))
         self._samples += 1
 
     def closed(self) -> Packed:
         """What it is, now that all of it is on the disk."""
-        self._tar.close()
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        with naming(self._file):
+            self._tar.close()
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
         digest = self._hashed.sha256.hexdigest()
         return Packed(name=self._file.name, samples=self._samples, bytes=self._hashed.tell(), sha256=digest)
 
