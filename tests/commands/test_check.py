@@ -145,6 +145,10 @@ def test_a_signal_stops_a_check(
     ("args", "code", "said"),
     [
         (["nowhere"], 3, "nowhere does not exist"),
+        (["/dev/null"], 3, "/dev/null is no regular file"),
+        (["series:/dev/null"], 3, "/dev/null is no regular file"),
+        (["text:/dev/null"], 3, "/dev/null is no regular file"),
+        (["audio:/dev/null"], 3, "/dev/null is no regular file"),
         (["nowhere", "--method", "simclear"], 2, "did you mean 'simclr'"),
         ([".", "--out", "page.txt"], 2, "--out page.txt must end in .html"),
         ([".", "--files", "list"], 2, "--files list must end in .csv"),

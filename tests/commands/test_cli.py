@@ -7,7 +7,9 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from selftaught.commands.python import Run
 from selftaught.commands.table import Command
 from selftaught.contracts.modality import encoder_meant
 from selftaught.reporting import run_page
+from selftaught.system.errors import MemoryFull
 
 QUICK = [
     "--method",
@@ -158,6 +161,85 @@ def test_a_path_that_cannot_be_written_is_one_line(
         assert "make room" in capsys.readouterr().err
     assert run_command(["report", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"out": str(out / "report.html")}
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard output is a pipe that nobody reads any more."""
+    there, here = os.pipe()
+    os.close(there)
+    with TextIOWrapper(FileIO(here, "w"), write_through=True) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        yield
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("words", [["encoders"], ["encoders", "--json"], ["--help"], ["encoders", "--help"]])
+def test_who_reads_no_more_ends_no_work(words: list[str], unread: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(words) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pipe_of_the_work_that_breaks_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Command, "function", property(lambda row: partial(fails, errno.EPIPE)))
+    assert run_command(["encoders"]) == 1
+    assert "error: this is a bug: RuntimeError: [Errno 32]" in capsys.readouterr().err
+
+
+def test_streams_that_are_closed_end_no_work_and_give_their_numbers_to_no_file(tmp_path: Path) -> None:
+    """As `<&- >&- 2>&-` of a shell closes them; none of it is told to anybody, so a file has to have it."""
+    lines = "from pathlib import Path; import os, sys; from selftaught.commands.cli import main\n"
+    lines += "from selftaught.system.saying import say; from selftaught.commands.table import Command\n"
+    lines += "def listed(recipe):\n    say('a line')\n    taken = os.open('own', os.O_CREAT)\n"
+    lines += "    kept = all(map(os.get_inheritable, range(3)))\n    Path('told').write_text(f'{taken > 2} {kept}')\n"
+    lines += "    return ['one']\n"
+    lines += "Command.function = property(lambda row: listed)\nmain(['encoders'])"
+    closed = "import os, sys; os.closerange(0, 3); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    told = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", closed, lines], cwd=tmp_path, env=told).returncode == 0
+    assert (tmp_path / "told").read_text() == "True True"
+
+
+def test_no_command_at_all_is_answered_by_the_help_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and captured.err.startswith("Usage: selftaught [OPTIONS] COMMAND [ARGS]...\n")
+    assert captured.err.count("\n") > len(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        (["check", "sklearn:digits"], "use a smaller --batch-size or --size"),
+        (["preview", "sklearn:digits"], "use a smaller --size"),
+        (["pack", "sklearn:digits", "--out", "x"], "use a smaller --workers"),
+        (["encoders"], "end what else takes memory, or use a machine that has more"),
+    ],
+)
+@pytest.mark.parametrize("error", [MemoryError(), MemoryFull("out of memory: none left")])
+def test_what_takes_less_memory_is_what_the_command_can_be_told(
+    words: list[str],
+    way: str,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(recipe: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Command, "function", property(lambda row: work))
+    assert run_command(words) == 5
+    assert capsys.readouterr().err == f"error: out of memory: none left; {way}\n"
+
+
+def test_a_file_that_may_not_grow_is_not_told_to_need_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Command, "function", property(lambda row: partial(fails, errno.EFBIG)))
+    assert run_command(["encoders"]) == 75
+    assert "'page'; let files be larger (ulimit -f), then say the same again" in capsys.readouterr().err
 
 
 def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:

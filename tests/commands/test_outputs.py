@@ -1,5 +1,7 @@
 """Files that commands write by name: their own are written anew, a person's only where --overwrite says so."""
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.meaning import Meaning
 from selftaught.system import written
+from selftaught.system.ownership import begin
 from tests.networks import HALVED, flags
 
 SMALL = ["--encoder", "test_resnet", "--size", "16"]
@@ -149,3 +152,59 @@ def test_what_a_command_needs_is_missed_before_the_work(
     kept = ["--index", str(tmp_path / "index"), "--approximate"]
     assert run_command(["find", named["RUN"], named["DATA"], "--like", "a/0.png", *kept]) == 2
     assert "--approximate needs usearch: pip install 'selftaught[search]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_files_of_a_run_are_no_place_for_other_commands(
+    more: tuple[str, ...], named: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list of a run has the very header of the one that `check` writes, and would be written anew."""
+    begin(tmp_path, "pretrain", ("quarantine.csv", "report.html"))
+    (tmp_path / "quarantine.csv").write_bytes(b"path,reason\r\na.png,cut\r\n")
+    for flag, name in (("--files", "quarantine.csv"), ("--out", "report.html")):
+        assert run_command(["check", named["DATA"], *SMALL, flag, str(tmp_path / name), *more]) == 2
+        told = f"error: {flag} {tmp_path / name} is what selftaught keeps there itself: choose another {flag}\n"
+        assert capsys.readouterr().err == told
+    assert (tmp_path / "quarantine.csv").read_bytes() == b"path,reason\r\na.png,cut\r\n"
+    assert run_command(["report", named["RUN"], "--out", str(tmp_path / "report.html")]) == 0  # which it is itself
+
+
+@pytest.mark.parametrize(("code", "ends"), [(errno.EFBIG, 75), (errno.EACCES, 2)])
+@pytest.mark.parametrize("named_by_it", [True, False])
+def test_an_error_names_the_file_that_was_asked_for(
+    code: int,
+    ends: int,
+    named_by_it: bool,
+    named: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not the temporary neighbour that it is written as, and one where a system has named none."""
+
+    def write(file: Path, *told: Any) -> None:
+        raise OSError(code, os.strerror(code), *([str(file)] if named_by_it or code == errno.EACCES else []))
+
+    from selftaught.commands import embed
+
+    monkeypatch.setitem(embed.WRITERS, ".npz", write)
+    file = tmp_path / "features.npz"
+    assert run_command(["embed", named["RUN"], named["DATA"], "--out", str(file)]) == ends
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"[Errno {code}] {os.strerror(code)}: '{file}'; " in told and "~" not in told
+
+
+def test_a_run_is_no_file(named: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "page.png").touch()
+    words = ["pretrain", named["DATA"], *flags(HALVED), "--steps", "1", "--out", str(tmp_path / "page.png")]
+    assert run_command(words) == 2
+    told = f"error: {tmp_path / 'page.png'} is a file, and a run is a folder; choose another --out\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_line_stays_one_whatever_a_path_holds(
+    named: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "two\nlines.csv"
+    assert run_command(["predict", named["CLF"], named["DATA"], "--out", str(file)]) == 0
+    assert f"wrote {tmp_path}/two\\x0alines.csv\n" in capsys.readouterr().err

@@ -59,6 +59,7 @@ def test_a_pipe_gets_the_whole_table(capsys: pytest.CaptureFixture[str], monkeyp
     lines = capsys.readouterr().out.splitlines()
     (row,) = (line for line in lines if "all labels" in line and "mAP" in line)
     assert "pre-trained" in lines[2] and row.count("± 15.9") == 5 and "…" not in "".join(lines)
+    assert not [line for line in lines if line.endswith(" ")]
 
 
 def test_a_narrow_terminal_gets_every_letter() -> None:

@@ -1,11 +1,14 @@
 """Sources: one stable index over folders, archives and arrays, and clear words where there is nothing."""
 
+import errno
 import gzip
 import io
 import os
 import re
 import tarfile
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,15 @@ import pytest
 from PIL import Image
 
 import selftaught
+from selftaught.contracts.modality import of
+from selftaught.data.series.files import open_recordings
 from selftaught.data.sources.archives import members_of
 from selftaught.data.sources.arrays import Arrays, dimensions, read_arrays
-from selftaught.data.sources.files import Files
+from selftaught.data.sources.files import PICTURES, Files, open_files
 from selftaught.data.sources.folder import OURS
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
+from selftaught.data.text.files import open_texts
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import begin
 from tests.pictures import encoded
@@ -369,3 +375,28 @@ def test_a_run_reads_its_file_once(shape: tuple[int, ...], tmp_path: Path, monke
     chosen = {"encoder": "mlp" if len(shape) == 2 else "test_resnet", "precision": "32-true", "layout": "contiguous"}
     selftaught.pretrain(tmp_path / "a.npz", method="simclr", steps=1, batch_size=16, out=tmp_path / "run", **chosen)
     assert loaded == [shape]
+
+
+@pytest.mark.parametrize("opened", [open_source, partial(open_files, wanted=PICTURES), open_recordings, open_texts])
+def test_what_is_no_folder_and_no_file_is_called_what_it_is(opened: Callable[[Path], Any], tmp_path: Path) -> None:
+    (tmp_path / "gone.npy").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.npy")
+    for name, told in (("gone", "is a link to nothing"), ("pipe", "is no regular file"), ("none", "does not exist")):
+        with pytest.raises(DataError, match=rf"{name}\.npy {told}$"):
+            opened(tmp_path / f"{name}.npy")
+
+
+@pytest.mark.parametrize("opened", [open_source, partial(open_files, wanted=PICTURES), open_recordings, open_texts, of])
+def test_a_folder_that_may_not_be_read_is_data_that_cannot(
+    opened: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether in it or on the way to it; who may read everything, as root, sees no such folder."""
+
+    def refused(*told: Any, **more: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "a path that nobody typed")
+
+    for where, name in ((os, "scandir"), (Path, "stat")) if opened is not of else ((Path, "stat"),):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, refused)
+            with pytest.raises(DataError, match=rf"{re.escape(str(tmp_path))} cannot be read: Permission denied$"):
+                opened(tmp_path)

@@ -24,7 +24,7 @@ from selftaught.run.classifier import Calibrated, load_classifier, save_classifi
 from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from tests.networks import HALVED
+from tests.networks import HALVED, onnx_answers
 
 COUNT = 300
 NAMES = ("left", "lower", "warm")
@@ -162,12 +162,9 @@ def test_from_python_the_same_is_said(made: dict, place: Path) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_onnx_says_the_same(made: dict, task: str, tmp_path: Path) -> None:
-    import onnxruntime
-
     assert run_command(["export", str(made["images", task]), "--out", str(tmp_path / "m.onnx")]) == 0
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     x = torch.randn(5, 1, 16, 16)
-    (found,) = session.run(["probabilities" if task == "several" else "values"], {"images": x.numpy()})
+    found = onnx_answers(tmp_path / "m.onnx", x, "probabilities" if task == "several" else "values")
     with torch.no_grad():
         assert np.allclose(found, load_classifier(made["images", task])(x).numpy(), rtol=1e-3, atol=1e-3)
 

@@ -1,10 +1,16 @@
 """The suite talks to nobody: whatever would leave this machine raises before it does, loopback excepted."""
 
+import os
 import socket
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from selftaught.system.telemetry import OFF
 
 ELSEWHERE = "192.0.2.1"  # an address that is nobody's (RFC 5737)
 
@@ -39,3 +45,15 @@ def test_loopback_is_within_reach() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as one:
         one.sendall(b"x")
         assert server.accept()[0].recv(1) == b"x"
+
+
+def test_what_export_imports_leaves_no_number_of_the_machine_at_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    told = {name: value for name, value in os.environ.items() if name not in OFF} | {"HOME": str(home)}
+    # No encoder: what is imported for the export comes first, and is all that this asks for.
+    lines = (
+        "import sys\nfrom selftaught.run.onnx import to_onnx\ntry:\n    to_onnx(None, None)\nexcept AttributeError:\n"
+    )
+    subprocess.run([sys.executable, "-c", lines + "    assert 'onnxruntime' in sys.modules"], env=told, check=True)
+    assert list(home.rglob("*")) == []

@@ -16,6 +16,7 @@ from selftaught.data import storage
 from selftaught.methods import registry
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
+from selftaught.run.folder import RunFolder
 from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.training.keeping import Keeping
@@ -68,6 +69,20 @@ def test_training_saves_once_and_goes_on(
     assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [1, 2, 3]
 
 
+def test_a_run_that_is_stopped_before_its_first_step_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        written = RunFolder.write_environment
+        patch.setattr(
+            RunFolder, "write_environment", lambda *given, **more: (written(*given, **more), send(signal.SIGHUP))
+        )
+        assert run_command(command) == 75
+    assert "error: stopped by SIGHUP; add --resume to go on\n" in capsys.readouterr().err
+    assert run_command([*command, "--resume"]) == 0
+
+
 @pytest.mark.parametrize("watched", [True, False])  # whether a person sees a progress bar there
 def test_a_terminal_that_goes_away_stops_a_run_which_saves(watched: bool, tmp_path: Path) -> None:
     """As when a connection drops: it sends SIGHUP, and nothing can be written to it any more."""
@@ -96,12 +111,18 @@ def test_a_terminal_that_goes_away_stops_a_run_which_saves(watched: bool, tmp_pa
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_decoding_and_caching_stop(
-    cached: bool, photos: Path, tmp_path: Path, signal_at: Callable, monkeypatch: pytest.MonkeyPatch
+    cached: bool,
+    photos: Path,
+    tmp_path: Path,
+    signal_at: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "WORTH_CACHING", 0 if cached else 1 << 30)
     signal_at("reading", signal.SIGUSR1)
     assert run_command(["pretrain", str(photos), *QUICK, "--out", str(tmp_path / "run")]) == 75
+    assert "error: stopped by SIGUSR1; say the same again\n" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
 

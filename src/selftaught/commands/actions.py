@@ -124,7 +124,8 @@ def report(recipe: Report) -> Path:
         shown = printable(recipe.out)
         raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
     told = written.page("report", "selftaught")
-    outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": dict.fromkeys((".html", ".htm"), told)})
+    kinds = {"--out": dict.fromkeys((".html", ".htm"), told)}
+    outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, kinds, keeps=(PAGE,))
     runs = [RunFolder.open(run) for run in recipe.runs]
     labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}
     folders = [run.folder for run in runs]

@@ -17,6 +17,7 @@ from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.printing import printer
 from selftaught.system.saying import say
+from selftaught.system.standard import drop_output
 from selftaught.system.text import filesize, printable
 
 
@@ -31,6 +32,17 @@ class Answer:
 
     def give(self, as_json: bool) -> None:
         """Print it. Raises its error."""
+        try:
+            self._print(as_json)
+            sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
+        except BrokenPipeError:  # whoever read has had enough, and the work is done
+            drop_output()
+        for line in self.lines:
+            say(line)
+        if self.error:
+            raise self.error
+
+    def _print(self, as_json: bool) -> None:
         if as_json:
             sys.stdout.write(json.dumps(self.json, indent=2, allow_nan=False) + "\n")
         for item in () if as_json else self.shown:
@@ -38,18 +50,13 @@ class Answer:
                 click.echo(item)
             else:
                 item() if callable(item) else printer().print(item)
-        sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
-        for line in self.lines:
-            say(line)
-        if self.error:
-            raise self.error
 
 
 # From here on each function has the name of the command whose result it answers.
 
 
 def preview(recipe: Recipe, file: Path) -> Answer:
-    return Answer({"out": str(file)}, lines=[f"wrote {file}"])
+    return Answer({"out": str(file)}, lines=[f"wrote {printable(file)}"])
 
 
 report = preview
@@ -59,7 +66,7 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     from selftaught.commands.check import refusal
     from selftaught.reporting.check_page import show
 
-    files = [f"wrote {file}" for file in (recipe.out, recipe.files) if file]
+    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.files) if file]
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
@@ -71,7 +78,7 @@ def pack(recipe: recipes.Pack, made: Any) -> Answer:
     counts = {"duplicates": made.duplicates, "broken": broken}
     told = {"duplicates": "images are duplicates", "broken": "images are broken"}
     left = [f"{count:,} {told[why]} and left out: manifest.json lists them" for why, count in counts.items() if count]
-    lines = [*made.notes, *left, f"packed {made.samples:,} images as {tars} in {recipe.out}"]
+    lines = [*made.notes, *left, f"packed {made.samples:,} images as {tars} in {printable(recipe.out)}"]
     return Answer({"out": recipe.out, **sums, **counts, "notes": made.notes}, lines=lines)
 
 
@@ -100,7 +107,7 @@ def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
 def compare(recipe: recipes.Compare, result: Any) -> Answer:
     from selftaught.judging.ranking import notes, table
 
-    page = f"the page: {Path(result.out) / 'comparison.html'}"
+    page = f"the page: {printable(Path(result.out) / 'comparison.html')}"
     # By way of text, since the scores of a failed run may be no numbers, which JSON has as null.
     return Answer(json.loads(result.model_dump_json()), [table(result), *notes(result), result.verdict, page])
 
@@ -108,22 +115,22 @@ def compare(recipe: recipes.Compare, result: Any) -> Answer:
 def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
     from selftaught.judging.marks import in_words
 
-    return Answer({"classifier": recipe.out, **metrics}, lines=[in_words(metrics), f"wrote {recipe.out}"])
+    return Answer({"classifier": recipe.out, **metrics}, lines=[in_words(metrics), f"wrote {printable(recipe.out)}"])
 
 
 def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
     sums |= {"task": result.meaning.task} | ({"values": result.range()} if result.values is not None else {})
-    lines = [f"wrote {recipe.out}"]
+    lines = [f"wrote {printable(recipe.out)}"]
     if done := result.sorting:
         sums["sorted"] = {"folder": done.folder, "counts": done.counts, "undecided": done.undecided}
         left = f", {done.undecided:,} are undecided" if done.undecided else ""
-        lines.append(f"sorted {sum(done.counts.values()):,} files into {done.folder}{left}")
+        lines.append(f"sorted {sum(done.counts.values()):,} files into {printable(done.folder)}{left}")
     return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=lines)
 
 
 def embed(recipe: recipes.Embed, file: Path) -> Answer:
-    return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {file}"])
+    return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {printable(file)}"])
 
 
 def select(recipe: recipes.Select, found: Any) -> Answer:
@@ -132,7 +139,7 @@ def select(recipe: recipes.Select, found: Any) -> Answer:
     chosen = [{**fact, "path": spelled(fact["path"])} for fact in found.facts()]
     about = {"run": recipe.run, "data": recipe.data, "by": recipe.by, "out": recipe.out, "page": recipe.page}
     about |= {"samples": found.data.samples.count, "labelled": found.labelled, "like_labelled": found.like_labelled}
-    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
     return Answer({**about, "chosen": chosen}, lines=files)
 
 
@@ -147,7 +154,7 @@ def find(recipe: recipes.Find, found: Any) -> Answer:
     alike = [{**fact, "path": spelled(fact["path"]), "like": spelled(fact["like"])} for fact in found.facts()]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.samples.count, "index": recipe.index}
     about |= {"out": recipe.out, "page": recipe.page}
-    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
     return Answer({**about, "found": alike}, lines(found), files)
 
 
@@ -158,7 +165,7 @@ def odd(recipe: recipes.Odd, found: Any) -> Answer:
     told = [{name: spelled(x) if isinstance(x, str) else x for name, x in fact.items()} for fact in found.facts]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
     about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
-    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
     return Answer({**about, "odd": told}, lines(found), files)
 
 
@@ -166,7 +173,7 @@ def export(recipe: recipes.Export, result: Any) -> Answer:
     if recipe.to.startswith(HUB):
         return _of_hub(recipe, result)
     file, deviation = result
-    line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"
+    line = f"wrote {printable(file)}; its outputs differ from the network's by at most {deviation:.2g}"
     return Answer({"run": recipe.run, "out": str(file), "deviation": deviation}, lines=[line])
 
 

@@ -5,7 +5,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,12 +15,26 @@ from typing import Any
 import click
 
 from selftaught.commands.table import COMMANDS, Command
-from selftaught.system.errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
+from selftaught.system import standard
+from selftaught.system.errors import (
+    Interrupted,
+    MemoryFull,
+    OutOfMemory,
+    SelftaughtError,
+    Stopped,
+    is_of_the_disk,
+    is_of_the_path,
+    is_out_of_memory,
+    remedy,
+)
 from selftaught.system.interruption import stopping
 from selftaught.system.text import printable
 
 EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
 resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
+
+
+MORE = "end what else takes memory, or use a machine that has more"
 
 
 class Commands(click.Group):
@@ -61,10 +76,44 @@ def _carry_out(row: Command, recipe: Any, as_json: bool) -> None:
     def give(result: Any) -> None:
         getattr(answers, row.name, lambda _, result: answers.Answer(result))(recipe, result).give(as_json)
 
-    if row.goes_on:
-        function(recipe, give)
-    else:
-        give(function(recipe))
+    with advised(recipe):
+        if row.goes_on:
+            function(recipe, give)
+        else:
+            give(function(recipe))
+
+
+@contextmanager
+def advised(recipe: Any) -> Iterator[None]:
+    """Say with what ends the work what to do about it, as far as that depends on the command."""
+    try:
+        yield
+    except Stopped as error:
+        from selftaught.system.ownership import is_ours
+
+        begun = getattr(recipe, "resume", None) is False and recipe.out and is_ours(Path(recipe.out))
+        raise Interrupted(f"{error}; {'add --resume to go on' if begun else 'say the same again'}") from None
+    except BrokenPipeError as error:
+        raise RuntimeError(str(error)) from error  # no reader of ours: click would end in silence
+    except Exception as error:
+        if not isinstance(error, MemoryFull) and not is_out_of_memory(error):
+            raise
+        line = str(error) if isinstance(error, MemoryFull) else _out_of_memory(error)
+        raise OutOfMemory(f"{line}; {_smaller(recipe)}") from error
+
+
+def _out_of_memory(error: BaseException) -> str:
+    return f"out of memory: {str(error).partition(chr(10))[0] or 'none left'}"
+
+
+def _smaller(recipe: Any) -> str:
+    """What takes less memory than a recipe does."""
+    fields = type(recipe).model_fields
+    if less := [f"--{name.replace('_', '-')}" for name in ("batch_size", "size") if name in fields]:
+        return f"use a smaller {' or '.join(less)}"
+    if less := [f"--{name}" for name in ("workers", "limit") if name in fields]:
+        return f"use a smaller {less[0]}"
+    return MORE
 
 
 def _collect_from_here() -> None:
@@ -87,6 +136,7 @@ def main_group() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
+    standard.hold()
     for stream in (sys.stdout, sys.stderr):  # which may have letters for less than names and tables hold
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -96,7 +146,18 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run_command(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return exit_code(lambda: main_group.main(args=args, prog_name="selftaught", standalone_mode=False))
+    return exit_code(partial(_carry_out_words, args))
+
+
+def _carry_out_words(args: Sequence[str] | None) -> None:
+    streams = sys.stdout, sys.stderr
+    try:
+        main_group.main(args=args, prog_name="selftaught", standalone_mode=False)
+    except SystemExit:  # which click makes of a pipe that broke, with an exit code of 1
+        sys.stdout, sys.stderr = streams
+        if not standard.is_unread():
+            raise
+        standard.drop_output()  # of which help was more than somebody wanted to read
 
 
 def exit_code(work: Callable[[], Any]) -> int:
@@ -107,6 +168,9 @@ def exit_code(work: Callable[[], Any]) -> int:
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         _complain(error.format_message())
         return 2
@@ -121,10 +185,12 @@ def exit_code(work: Callable[[], Any]) -> int:
             _complain(f"{printable(error)}; choose another path, or change what may be written there")
             return 2
         if is_of_the_disk(error):
-            _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
+            assert isinstance(error, OSError)
+            way = f"{remedy(error)}, then say the same again, a run with --resume"
+            _complain(f"the disk does not take it: {printable(error)}; {way}")
             return 75
         if is_out_of_memory(error):
-            _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
+            _complain(f"{_out_of_memory(error)}; {MORE}")
             return 5
         traceback.print_exc()
         _complain(f"this is a bug: {type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-from selftaught.commands.cli import exit_code
+from selftaught.commands.cli import advised, exit_code
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.crew import ORDER, RAN
 from selftaught.judging.entrants import entrants
@@ -18,7 +18,7 @@ from selftaught.system.reading import json_in
 def one_run(folder: Path) -> None:
     """Carry out the order in a folder, and leave there what came of it."""
     order = Order.model_validate(json_in(folder / ORDER))
-    with stopping() as stop:
+    with advised(order.recipe), stopping() as stop:
         ran = Bench(order.recipe, entrants(order.recipe), stop).ran(order)
     write_json(folder / RAN, ran.model_dump(mode="json"))
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.samples import Samples
 from selftaught.system.components import meant
+from selftaught.system.errors import DataError
 from selftaught.system.plugins import left_out_if_broken
 from selftaught.system.text import printable
 
@@ -216,11 +217,14 @@ def named(name: str) -> Modality:
 
 
 def of(data: Any) -> Modality:
-    """The modality of the data that the user names."""
+    """The modality of the data that the user names. Raises DataError where it may not be looked at."""
     asked = data if isinstance(data, np.ndarray) else str(data)
     own = "" if isinstance(asked, np.ndarray) else asked.partition(":")[0]
     first = sorted(names()[1:], key=lambda name: name != own)  # text:a.csv looks like rows, too
-    return next((kind for kind in map(named, first) if kind.recognises(asked)), named(DEFAULT))
+    try:
+        return next((kind for kind in map(named, first) if kind.recognises(asked)), named(DEFAULT))
+    except OSError as error:  # of a folder above it that may not be gone through
+        raise DataError(f"{printable(data)} cannot be read: {error.strerror or error}") from None
 
 
 def place_of(data: str) -> str:

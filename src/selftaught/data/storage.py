@@ -24,7 +24,7 @@ from selftaught.data.sources.source import Progress
 from selftaught.system.arrays import Pages
 from selftaught.system.errors import DataError
 from selftaught.system.files import cache_folder, temporary_for
-from selftaught.system.saying import say
+from selftaught.system.saying import say, say_once
 from selftaught.system.text import filesize, printable
 
 MEMORY = 2 << 30  # bytes of decoded images that are held in memory
@@ -198,7 +198,11 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
             if not problem:
                 return _built(folder, work, needed <= memory)
         except OSError as error:
-            problem, work.quarantined = f"cannot be cached in {folder}: {error}", []
+            problem, work.quarantined = f"cannot be cached in {printable(folder)}: {printable(error)}", []
+            if needed <= memory:
+                say_once(
+                    f"warning: decoded images {problem}; the next run decodes them again ($SELFTAUGHT_CACHE moves it)"
+                )
         if needed > memory:
             say(f"streaming: {filesize(needed)} of decoded images {problem}; they are decoded again for every batch")
             return _checked(work)

@@ -37,6 +37,7 @@ from selftaught.judging.told import leaks_of
 from selftaught.run.digests import WATCHED, among, read_digests
 from selftaught.run.evaluations import is_evaluation, kept
 from selftaught.run.export import load_encoder, warn_of_cut
+from selftaught.run.layout import NEWEST
 from selftaught.run.recipes import Evaluate
 from selftaught.run.records import Facts
 from selftaught.system.allocator import keep_freed_memory
@@ -71,7 +72,8 @@ def evaluate(
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
     named = parse_features(recipe.features)
-    refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": {".json": is_evaluation(Evaluation.model_fields)}})
+    kinds = {"--out": {".json": is_evaluation(Evaluation.model_fields)}}
+    refuse_taken({"--out": recipe.out}, recipe.overwrite, kinds, keeps=(NEWEST,))
     masked = is_dense(recipe, asked, counts)
     refuse_alone(recipe, "test", "test_labels", "test_masks")
     refuse_unread(recipe, asked)

@@ -7,7 +7,7 @@ from typing import Any
 
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import EVALUATIONS, FOLDERS, JUDGED, NEWEST
-from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
+from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path, remedy
 from selftaught.system.files import as_json, created, write_atomically, write_json
 from selftaught.system.outputs import brought
 from selftaught.system.ownership import refuse_odd
@@ -39,7 +39,7 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None, overwrite: bool
         reason = f"the evaluation could not be kept: {printable(error)}"
         if is_of_the_path(error):
             return UsageError(f"{reason}; name a file elsewhere with --out")
-        return Unsaved(f"{reason}; make room and say the same again, or name a file elsewhere with --out")
+        return Unsaved(f"{reason}; {remedy(error)} and say the same again, or name a file elsewhere with --out")
     return None
 
 

@@ -113,6 +113,8 @@ def weights_in(folder: Path, owner: str) -> Iterator[dict[str, Tensor]]:
     try:
         refuse_odd_weights(file, links=True)
         yield load_file(file)
+    except PermissionError as error:
+        raise UsageError(f"{printable(file)} cannot be read: {error.strerror}") from None
     except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
         reason = printable(str(error).splitlines()[0])
         raise UsageError(f"{printable(file)} is not this {owner}'s: {reason}") from None

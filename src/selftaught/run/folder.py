@@ -103,6 +103,8 @@ class RunFolder:
         shown = printable(self.folder)
         if not self.folder.exists():
             return
+        if not self.folder.is_dir():
+            raise UsageError(f"{shown} is a file, and a run is a folder; choose another --out")
         refuse_odd(self.folder, owned(ALL))
         if all(owns(owned(HARMLESS), path.name, is_folder=False) for path in self.folder.iterdir()):
             return

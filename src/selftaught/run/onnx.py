@@ -12,6 +12,7 @@ from selftaught.contracts import modality
 from selftaught.run.agreeing import written
 from selftaught.system.errors import UsageError
 from selftaught.system.regular import kind_of
+from selftaught.system.telemetry import switch_off
 from selftaught.system.written import mark
 
 MADE_BY, KIND = "made_by", "export"  # what a file says of itself, among its metadata
@@ -20,6 +21,7 @@ OF_SAMPLES = ("size", "low", "high", "mean", "std")  # of a preparation that has
 
 def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
     """Write it, `output` being what its outputs are called; the largest deviation of them. Raises UsageError."""
+    switch_off()
     try:
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly

@@ -48,10 +48,18 @@ class OutOfMemory(SelftaughtError):  # noqa: N818 - the field's word
     exit_code = 5
 
 
+class MemoryFull(OutOfMemory):
+    """Found out at work; whoever knows what was asked for says what takes less."""
+
+
 class Interrupted(SelftaughtError):  # noqa: N818 - not a fault
     """Stopped by a signal or a time limit; the state is saved and can be resumed."""
 
     exit_code = 75
+
+
+class Stopped(Interrupted):
+    """Stopped where there was nothing to save; whoever knows what was asked for says how to go on."""
 
 
 class Unsaved(Interrupted):
@@ -76,6 +84,11 @@ class CompanionError(SelftaughtError):
 def is_of_the_disk(error: BaseException) -> bool:
     """Whether a disk is full, broken or not to be written."""
     return isinstance(error, OSError) and error.errno in OF_THE_DISK
+
+
+def remedy(error: OSError) -> str:
+    """What lets a disk take what it did not."""
+    return "let files be larger (ulimit -f)" if error.errno == errno.EFBIG else "make room"
 
 
 def is_of_the_path(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from selftaught.system.errors import is_of_the_disk
 from selftaught.system.lock import is_alone_in, is_gone, is_others, signature
 from selftaught.system.regular import TO_THE_END, opened
 from selftaught.system.regular import created as created
@@ -35,12 +36,13 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     temporaries = {name: temporary_for(folder / name) for name in contents}
     try:
         for name, content in contents.items():
-            with created(temporaries[name]) as stream:
+            with naming(folder / name), created(temporaries[name]) as stream:
                 stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
         for name, temporary in temporaries.items():
-            temporary.replace(folder / name)
+            with naming(folder / name):
+                temporary.replace(folder / name)
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
@@ -63,13 +65,27 @@ def temporary_for(file: Path) -> Path:
 
 
 @contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Have an error of what is written for `file` name that one: not its temporary neighbour, nor none at all."""
+    try:
+        yield
+    except OSError as error:
+        own = TEMPORARY.fullmatch(Path(os.fsdecode(error.filename)).name) if error.filename else is_of_the_disk(error)
+        if own:
+            error.filename = str(file)
+            del error.filename2  # of a rename; None would be shown
+        raise
+
+
+@contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """A temporary neighbour to write, in a folder that is made; after work that ends well it replaces `file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_for(file)
     try:
-        yield temporary
-        temporary.replace(file)
+        with naming(file):
+            yield temporary
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -108,7 +124,7 @@ def flush_folder(folder: Path) -> None:
 def append_line(file: Path, line: str | bytes, flush: bool = False) -> None:
     """Add a line at the end of `file`, all of it or, where the disk is full, nothing; flush: not before it is there."""
     whole = (line.encode() if isinstance(line, str) else line) + b"\n"
-    with os.fdopen(opened(file, TO_THE_END), "ab", 0) as stream:
+    with naming(file), os.fdopen(opened(file, TO_THE_END), "ab", 0) as stream:
         before = stream.seek(0, os.SEEK_END)
         try:
             if stream.write(whole) != len(whole):

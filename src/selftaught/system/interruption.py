@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from selftaught.system import clock
-from selftaught.system.errors import Interrupted
+from selftaught.system.errors import Stopped
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 SIGNALS += [getattr(signal, name) for name in ("SIGUSR1", "SIGHUP") if hasattr(signal, name)]  # not on Windows
@@ -30,9 +30,9 @@ class Stop:
         return self._outer.reason if self._outer else None
 
     def poll(self) -> None:
-        """Raise Interrupted where there is nothing to save."""
+        """Raise Stopped where there is nothing to save."""
         if self.reason:
-            raise Interrupted(f"stopped by {self.reason}")
+            raise Stopped(f"stopped by {self.reason}")
 
     def _handle(self, number: int, frame: object) -> None:
         if self._signal and number == signal.SIGINT:
@@ -50,7 +50,7 @@ _active = _Active()
 
 
 def poll() -> None:
-    """Raise Interrupted if the work that is going on should end; for work that has nothing to save."""
+    """Raise Stopped if the work that is going on should end; for work that has nothing to save."""
     if _active.stop:
         _active.stop.poll()
 

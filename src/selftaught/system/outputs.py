@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,39 @@ from typing import Any
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
+from selftaught.system.ownership import manifest_of
 from selftaught.system.text import printable
 from selftaught.system.written import Told, nobodys
 
 Kinds = Mapping[str, Told]  # by how a file's name may end: whether one that is there may be written anew unasked
 
 
-def refuse_taken(files: Mapping[str, str | None], overwrite: bool, kinds: Mapping[str, Kinds]) -> None:
+def refuse_taken(
+    files: Mapping[str, str | None], overwrite: bool, kinds: Mapping[str, Kinds], keeps: Collection[str] = ()
+) -> None:
     """Raise UsageError for a file, by its flag, that is there already or does not end as it must; before any work.
 
-    One that the command itself has written is not in the way.
+    One that the command itself has written is not in the way. keeps: names under which the command itself writes such
+    files into folders of ours.
     """
     named = {flag: Path(file) for flag, file in files.items() if file is not None}
     for flag, file in named.items():
         told = kinds[flag].get(file.suffix.lower())
         if told is None:
             raise UsageError(f"{flag} {printable(file)} must end in {' or '.join(kinds[flag])}")
-        refuse_others(file, flag, overwrite, told)
+        refuse_others(file, flag, overwrite, told, keeps)
 
 
-def refuse_others(file: Path, flag: str, overwrite: bool, told: Told) -> None:
-    """Raise UsageError where a name is that of a folder, or of a file that is not to be replaced."""
+def refuse_others(file: Path, flag: str, overwrite: bool, told: Told, keeps: Collection[str] = ()) -> None:
+    """Raise UsageError where a name is that of a folder, or of a file that is not to be replaced.
+
+    A name that a folder of ours lists is that of a file of the work there, whether it is there yet or not.
+    """
     if file.is_dir():
         raise UsageError(f"{flag} {printable(file)} is a folder; name a file in it")
+    listed = manifest_of(file.parent)
+    if listed and file.name in listed.names and file.name not in keeps:
+        raise UsageError(f"{flag} {printable(file)} is what selftaught keeps there itself: choose another {flag}")
     if not overwrite and os.path.lexists(file) and not told(file):
         raise taken(file, flag)
 

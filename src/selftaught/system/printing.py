@@ -1,5 +1,8 @@
 """How tables are printed for people: as wide as their terminal, and as wide as a table where there is none."""
 
+import re
+from typing import IO, Any, cast
+
 from rich.console import Console
 from rich.table import Table
 
@@ -13,9 +16,22 @@ def folded(table: Table) -> Table:
     return table
 
 
+class Trimmed:
+    """What a console writes into a file or a pipe, without the blanks by which it fills lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def printer(stderr: bool = False) -> Console:
     """Standard output, or standard error; names in it are shown as they are."""
     made = Console(stderr=stderr, highlight=False, emoji=False)
-    if not made.is_terminal:
-        made.width = WIDE
-    return made
+    if made.is_terminal:
+        return made
+    return Console(file=cast(IO[str], Trimmed(made.file)), width=WIDE, highlight=False, emoji=False)

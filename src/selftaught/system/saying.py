@@ -23,19 +23,21 @@ class Person:
 
     def write(self, text: str) -> int:
         with suppress(OSError):
-            _stderr().write(text)
+            if stream := _stderr():
+                stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError):
-            _stderr().flush()
+            if stream := _stderr():
+                stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_stderr(), name)
 
 
-def _stderr() -> TextIO:
-    """What it is at the moment, behind what shows a progress bar there."""
+def _stderr() -> TextIO | None:
+    """What it is at the moment, behind what shows a progress bar there; None where it was closed."""
     return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
 
 

@@ -102,4 +102,4 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
             f"         {preset.optimizer}: lr {preset.lr:g} per 256 samples, weight decay {preset.weight_decay:g} "
             f"(the method's own {own.optimizer}: {own.lr:g} and {own.weight_decay:g})"
         )
-    say(f"run      {run.folder}")
+    say(f"run      {printable(run.folder)}")

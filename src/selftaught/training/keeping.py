@@ -15,7 +15,7 @@ from selftaught.run.export import Packed, holds_encoder, packed_encoder, replace
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import PICTURES
 from selftaught.system import clock, processes, randomness
-from selftaught.system.errors import Unsaved
+from selftaught.system.errors import Unsaved, remedy
 from selftaught.system.files import spared, write_atomically
 from selftaught.system.interruption import undeterred
 from selftaught.system.saying import say
@@ -148,8 +148,9 @@ class Keeping:
 
     def _unsaved(self, error: OSError) -> Unsaved:
         held = checkpoint.steps(self.run.checkpoints)
-        kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
-        return Unsaved(f"step {self._writing:,} could not be saved: {printable(str(error))}; {kept}")
+        kept = f"{held[-1].name} is kept" if held else "there is no earlier one"
+        why = f"step {self._writing:,} could not be saved: {printable(str(error))}"
+        return Unsaved(f"{why}; {kept}; {remedy(error)} and add --resume")
 
     def export(self, step: int) -> None:
         """Write the encoder as others will load it; a stop that is asked for meanwhile waits."""

@@ -268,6 +268,6 @@ def _cut_short(error: SelftaughtError, follower: Follower, batch: int) -> Selfta
         smaller = f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
         way = f"free some memory and add --resume, or start anew with {smaller}"
     words = f"{error}; step {kept:,} is kept: {way}"
-    return (
-        CompanionError(words, error.rank, error.exit_code) if isinstance(error, CompanionError) else type(error)(words)
-    )
+    if isinstance(error, CompanionError):
+        return CompanionError(words, error.rank, error.exit_code)
+    return OutOfMemory(words) if isinstance(error, OutOfMemory) else type(error)(words)

@@ -24,11 +24,14 @@ from selftaught.data.images.inspection import inspect
 from selftaught.data.images.packing import packed_image
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import files, packing
+from selftaught.data.sources.folder import BESIDE, HIDDEN, NO_IMAGE
 from selftaught.data.sources.manifest import JOURNAL, MANIFEST, digest_of, manifest_of
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.shards import of_files
 from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system.ownership import MANIFEST as OWNERSHIP
+from selftaught.system.ownership import begin
 from tests.data.test_python import CLASSES, COUNT, PIXELS
 from tests.data.test_shards import batches, forms, sample, tar
 from tests.pictures import encoded
@@ -459,3 +462,39 @@ def test_a_folder_of_tars_is_data_and_one_of_images_stays_what_it_is(tmp_path: P
     assert len(source) == 12 and source.keys[6] == "x-1.tar/0006.png" and source.labels == ["bee"] * 12
     (tmp_path / "one.png").write_bytes(encoded(PIXELS[0]))
     assert list(open_source(tmp_path).keys) == ["one.png"]
+
+
+def test_a_folder_of_images_or_of_a_run_is_not_packed_into(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "mine"
+    (out / "kept").mkdir(parents=True)
+    for name, content in (("kept/one.png", b"mine"), ("two.png", b"mine"), ("other.tar", b"mine")):
+        (out / name).write_bytes(content)
+    for name in ("kept/", "other.tar", "two.png"):
+        with pytest.raises(
+            UsageError, match=f"mine holds {name}, which would be passed over .*: name a folder that is"
+        ):
+            selftaught.pack(data, out, **SMALL)
+        (out / name).rename(tmp_path / Path(name).name)
+    begin(out, "run", ())
+    with pytest.raises(UsageError, match=r"mine holds other work of selftaught: name a folder that is empty"):
+        selftaught.pack(data, out, **SMALL)
+    assert [file.name for file in out.iterdir()] == [OWNERSHIP]
+
+
+def test_what_lies_beside_tars_is_counted_and_images_there_are_told(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+    selftaught.pack(data, out, **SMALL)
+    before = open_source(out)
+    assert not before.ignored and not before.notes
+    for name in ("SHA256SUMS", "one.png", ".hidden"):
+        (out / name).write_bytes(b"mine")
+    selftaught.pack(out, out / "smaller", **{**SMALL, "shard_samples": 9})
+    source = open_source(out)
+    reasons = {".hidden": HIDDEN, "SHA256SUMS": NO_IMAGE, "one.png": BESIDE, "smaller/": BESIDE}
+    assert dict(source.ignored) == reasons and source.fingerprint() == before.fingerprint()
+    assert source.notes == [
+        "2 that lie beside its tars are passed over, such as one.png: name a folder of them alone to have those"
+    ]
+    for name in (MANIFEST, "one.png"):
+        (out / name).unlink()
+    assert list(open_source(out).keys) == list(before.keys)  # a set that was packed from tars is none of their folders

@@ -193,6 +193,18 @@ def test_memory_cache_and_stream_give_the_same(tmp_path: Path, monkeypatch: pyte
         assert images.preparation == resident.preparation and images.fingerprint == resident.fingerprint
 
 
+def test_a_cache_that_cannot_be_written_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    (tmp_path / "cache").touch()
+    for _ in range(2):
+        assert open_samples(root).count == 199
+    told = [line for line in capsys.readouterr().err.splitlines() if "cached" in line]
+    assert len(told) == 1 and told[0].startswith(f"warning: decoded images cannot be cached in {tmp_path / 'cache'}: ")
+    assert told[0].endswith("; the next run decodes them again ($SELFTAUGHT_CACHE moves it)")
+
+
 def test_the_cache_is_shared_whole_and_follows_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = some_photos(tmp_path, monkeypatch)
     decoded: list[int] = []

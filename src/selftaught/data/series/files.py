@@ -18,7 +18,7 @@ from selftaught.data.sources import handed
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import labels_of, read_arrays
 from selftaught.data.sources.labels import known_labels
-from selftaught.data.sources.source import reading
+from selftaught.data.sources.source import is_folder, no_data, reading
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
 from selftaught.system.reading import head_in
@@ -60,13 +60,14 @@ def open_recordings(data: str | Path, label_column: str | None = None, taken: Ta
     if str(data).startswith(handed.MARK):
         return _from_python(handed.held(str(data)), label_column)
     path = Path(str(data).removeprefix(MARK))
-    if not path.exists():
-        raise DataError(f"{printable(str(path))} does not exist")
+    folder = is_folder(path)
+    if not folder and not path.is_file():
+        raise no_data(path)
     openers: dict[str, Callable[[Path], Recordings]] = {TS: open_ts, **dict.fromkeys(ARRAYS, open_arrays)}
     suffix = path.suffix.lower()
-    if suffix in COLUMNS and not path.is_dir():
+    if suffix in COLUMNS and not folder:
         return open_columns(path, label_column, taken)
-    if path.is_dir():
+    if folder:
         return open_folder(path, label_column, taken)
     refuse_column(label_column, printable(str(path)))
     if suffix not in openers:

@@ -26,7 +26,7 @@ from selftaught.data.sources.folder import (
     walk,
 )
 from selftaught.data.sources.marks import kind_of
-from selftaught.data.sources.source import reading
+from selftaught.data.sources.source import is_folder, no_data, reading
 from selftaught.system.errors import DataError
 from selftaught.system.ownership import MANIFEST, refuse_as_data
 from selftaught.system.regular import opened
@@ -137,7 +137,7 @@ def _nothing_in(shown: str, ignored: Ignored, wanted: Wanted) -> str:
 
 def open_files(path: Path, wanted: Wanted) -> Files:
     """A folder, an archive or a part of one. Raises DataError."""
-    if path.is_dir():
+    if is_folder(path):
         return open_folder(path, wanted)
     if path.is_file() and path.name.lower().endswith(ARCHIVES):
         return open_archive(path, wanted=wanted)
@@ -146,7 +146,7 @@ def open_files(path: Path, wanted: Wanted) -> Files:
         raise DataError(f"{printable(str(path))} is neither a folder nor an archive of these: {', '.join(ARCHIVES)}")
     if part := part_of_archive(path):
         return open_archive(*part, wanted=wanted)
-    raise DataError(f"{printable(str(path))} does not exist")
+    raise no_data(path)
 
 
 def refuse_single(path: Path, wanted: Wanted = PICTURES) -> None:

@@ -21,7 +21,18 @@ NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the ope
 OUTSIDE, DANGLING, NO_FILE = "a link out of the folder", "a link to nothing", "not a regular file"
 LINK = "a link"  # in an archive
 OURS = "made by selftaught"
-NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK, OURS)  # what is passed over is no broken image
+BESIDE = "beside tars, which alone are read"
+NO_FAULTS = (
+    NO_IMAGE,
+    HIDDEN,
+    SYSTEM,
+    OUTSIDE,
+    DANGLING,
+    NO_FILE,
+    LINK,
+    OURS,
+    BESIDE,
+)  # what is passed over is no broken image
 
 
 def passed_over(key: str, suffixes: tuple[str, ...] = SUFFIXES) -> str | None:

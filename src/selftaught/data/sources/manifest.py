@@ -1,17 +1,18 @@
 """What a packed set says of itself: its shards with their digests, how it was made, and what was left out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from selftaught.data.sources.folder import HIDDEN, SYSTEM, passed_over
+from selftaught.data.sources.folder import BESIDE, HIDDEN, SYSTEM, passed_over
 from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
+from selftaught.system.lock import LOCK
 from selftaught.system.reading import json_in
 from selftaught.system.regular import opened
 from selftaught.system.saying import say
@@ -126,11 +127,32 @@ def _tars(folder: Path) -> list[str]:
             fault = passed_over(entry.name)
             if fault in (HIDDEN, SYSTEM):
                 continue
-            if fault is None or entry.is_dir():
+            if fault is None or (entry.is_dir() and not _is_packed(entry)):
                 return []
             if entry.name.lower().endswith(TAR) and entry.is_file():
                 names.append(entry.name)
     return names
+
+
+def _is_packed(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder was packed from the tars beside it, and so is no reason to read these as anything else."""
+    return any(Path(entry.path, name).is_file() for name in (MANIFEST, JOURNAL))
+
+
+def beside(folder: Path, tars: Collection[str]) -> list[tuple[str, str]]:
+    """What else lies in a folder that stands for these tars, by name, and why it is passed over.
+
+    With BESIDE what would be samples by itself: images, other tars, and folders.
+    """
+    left = list[tuple[str, str]]()
+    with reading(str(folder)), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            fault, is_folder = passed_over(entry.name), entry.is_dir()
+            would_be_read = fault is None or is_folder or entry.name.lower().endswith(TAR)
+            if entry.name not in {*tars, MANIFEST, JOURNAL, LOCK}:
+                reason = BESIDE if would_be_read and fault not in (HIDDEN, SYSTEM) else fault or BESIDE
+                left.append((entry.name + "/" * is_folder, reason))
+    return left
 
 
 def damaged(folder: Path) -> Iterator[str]:

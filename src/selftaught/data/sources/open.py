@@ -17,9 +17,10 @@ from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import open_archive, open_folder, part_of_archive, refuse_single
 from selftaught.data.sources.labels import NO_LABEL
-from selftaught.data.sources.manifest import shards_in
+from selftaught.data.sources.manifest import beside, shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
 from selftaught.data.sources.shards import of_files, open_shards
+from selftaught.data.sources.source import is_folder, no_data
 from selftaught.data.sources.webdataset import expanded
 from selftaught.data.sources.zarrs import is_zarr, open_zarr
 from selftaught.system.addresses import is_remote
@@ -94,14 +95,15 @@ def _from_afar(name: str, asked: Mapping[str, str | None]) -> Encoded | Arrays:
 
 
 def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
-    shown = printable(str(path))
+    shown, folder = printable(str(path)), is_folder(path)
     if not path.exists() and (names := expanded(str(path))):
         return _opened(partial(open_shards, names), shown, asked, shown)
-    if path.is_dir() and is_zarr(path):
+    if folder and is_zarr(path):
         return _opened(open_zarr, path, asked, str(path))
-    if path.is_dir():
+    if folder:
         if tars := shards_in(path):
-            return _opened(partial(open_shards, tars, name=path.resolve().name), shown, asked, shown)
+            left = beside(path, {Path(tar).name for tar in tars})
+            return _opened(partial(open_shards, tars, name=path.resolve().name, ignored=left), shown, asked, shown)
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]
@@ -113,4 +115,4 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         return _opened(openers()[ending], path, asked, str(path))
     if part := part_of_archive(path):
         return _opened(partial(open_archive, part[0]), part[1], asked, str(path))
-    raise DataError(f"{shown} does not exist")
+    raise no_data(path)

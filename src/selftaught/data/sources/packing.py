@@ -17,6 +17,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from selftaught.data.sources.folder import BESIDE
 from selftaught.data.sources.holding import Holding, Left
 from selftaught.data.sources.manifest import (
     JOURNAL,
@@ -26,6 +27,7 @@ from selftaught.data.sources.manifest import (
     LeftOut,
     Manifest,
     Packed,
+    beside,
     digest_of,
     manifest_of,
     refuse_lacking,
@@ -37,11 +39,13 @@ from selftaught.system.files import (
     created,
     flush_folder,
     left_behind,
+    naming,
     temporary_for,
     write_atomically,
     write_json,
 )
 from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.ownership import is_ours
 from selftaught.system.reading import parsed
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable, spelled
@@ -159,7 +163,8 @@ class _Tar:
         if os.path.lexists(file):
             raise UsageError(f"{printable(file)} was not written by pack: move it away, or choose another --out")
         self._file, self._temporary, self._samples = file, temporary_for(file), 0
-        self._stream = created(self._temporary)
+        with naming(file):
+            self._stream = created(self._temporary)
         self._hashed = _Hashed(self._stream)
         self._tar = tarfile.open(fileobj=self._hashed, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
 
@@ -170,18 +175,20 @@ class _Tar:
         return whole > size or self._samples >= samples
 
     def add(self, name: str, members: Members) -> None:
-        for ending, content in members:
-            info = tarfile.TarInfo(f"{name}.{ending}")
-            info.size = len(content)
-            self._tar.addfile(info, io.BytesIO(content))
+        with naming(self._file):
+            for ending, content in members:
+                info = tarfile.TarInfo(f"{name}.{ending}")
+                info.size = len(content)
+                self._tar.addfile(info, io.BytesIO(content))
         self._samples += 1
 
     def closed(self) -> Packed:
         """What it is, now that all of it is on the disk."""
-        self._tar.close()
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        with naming(self._file):
+            self._tar.close()
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
         digest = self._hashed.sha256.hexdigest()
         return Packed(name=self._file.name, samples=self._samples, bytes=self._hashed.tell(), sha256=digest)
 
@@ -268,6 +275,13 @@ def packing(
 def _begun(folder: Path, head: Head) -> tuple[Head, list[Step]]:
     if taken := next(iter(sorted(folder.glob("train-*.tar"))), None):
         raise UsageError(f"{printable(taken)} was not written by pack: move it away, or choose another --out")
+    if is_ours(folder):
+        raise UsageError(
+            f"--out {printable(folder)} holds other work of selftaught: name a folder that is empty or not there"
+        )
+    if other := next((name for name, reason in beside(folder, ()) if reason == BESIDE), None):
+        lost = f"holds {printable(other)}, which would be passed over beside a packed set"
+        raise UsageError(f"--out {printable(folder)} {lost}: name a folder that is empty or not there")
     write_atomically(folder / JOURNAL, head.model_dump_json() + "\n")
     return head, []
 

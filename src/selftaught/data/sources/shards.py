@@ -14,8 +14,9 @@ import numpy as np
 
 from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
 from selftaught.data.sources.distant import Distant
-from selftaught.data.sources.encoded import Encoded, Labels, Passed
+from selftaught.data.sources.encoded import Encoded, Ignored, Labels, Passed
 from selftaught.data.sources.files import Files, folders_of, outside_folders
+from selftaught.data.sources.folder import BESIDE
 from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
 from selftaught.data.sources.labels import (
     NO_LABEL,
@@ -40,15 +41,21 @@ PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
 
 
 def open_shards(
-    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None, name: str = ""
+    paths: Sequence[str],
+    shown: str,
+    label_column: str | None = None,
+    column: str | None = None,
+    name: str = "",
+    ignored: Ignored = (),
 ) -> Encoded:
     """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError.
 
-    name: of the source, where that of the first file does not tell it.
+    name: of the source, where that of the first file does not tell it; ignored: what lies beside tars, and why that is
+    passed over.
     """
     if missing := next((path for path in paths if not Path(path).is_file()), None):
         raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
-    return of_files([Path(path) for path in paths], shown, label_column, column, name)
+    return of_files([Path(path) for path in paths], shown, label_column, column, name, ignored)
 
 
 def of_files(
@@ -57,6 +64,7 @@ def of_files(
     label_column: str | None = None,
     column: str | None = None,
     name: str = "",
+    ignored: Ignored = (),
 ) -> Encoded:
     """The samples of files that are there; otherwise as `open_shards`."""
     endings = {file.suffix.lower() for file in files}
@@ -69,7 +77,7 @@ def of_files(
     names = [file.name for file in files]
     called = names if len(set(names)) == len(names) else [str(file) for file in files]
     shards = [_shard(file, own) for file, own in zip(files, called)]
-    return Shards(name, shards, label_column, column)
+    return Shards(name, shards, label_column, column, ignored)
 
 
 def _shard(file: Path | Distant, name: str) -> Shard:
@@ -83,7 +91,12 @@ class Shards(Encoded):
     """Samples in tars that are read in place; where each is stands in an index that is made once."""
 
     def __init__(
-        self, name: str, shards: Sequence[Shard], label_column: str | None = None, column: str | None = None
+        self,
+        name: str,
+        shards: Sequence[Shard],
+        label_column: str | None = None,
+        column: str | None = None,
+        ignored: Ignored = (),
     ) -> None:
         self._shards, self._asked = shards, label_column
         self.index = indexed(name, shards, column)
@@ -94,9 +107,12 @@ class Shards(Encoded):
             raise DataError(f"{printable(name)} holds no images{ending} in its {len(shards):,} shards{saw}")
         keys = Keys(self.index, [shard.name for shard in shards])
         contents = Contents(len(keys), "\0".join(shard.place for shard in shards), self._stamps)
-        super().__init__(name, keys, lambda: [], self._bytes, (), contents, self._told)
+        super().__init__(name, keys, lambda: [], self._bytes, ignored, contents, self._told)
         if self.passed:
             self.note(f"members of its tars that are passed over: {_in_words(self.passed)}")
+        if left := [key for key, reason in ignored if reason == BESIDE]:
+            told = f"such as {printable(left[0])}: name a folder of them alone to have those"
+            self.note(f"{len(left):,} that lie beside its tars are passed over, {told}")
 
     def fingerprint(self) -> str:
         """Names, places and sizes of all members are told by the index."""

@@ -1,9 +1,11 @@
 """What a source of samples promises, and what all sources share: how their content is hashed and errors are said."""
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -86,6 +88,21 @@ def reading(name: str, kind: str = "") -> Iterator[None]:
         refused = getattr(error, "strerror", None)
         reason = refused or (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{printable(name)} cannot be read{'' if refused else kind}: {printable(reason)}") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether data is a folder. Raises DataError where that cannot be seen, or nothing in it."""
+    with reading(str(path)):
+        if not path.is_dir():
+            return False
+        with os.scandir(path):
+            return (path / os.pardir).is_dir()  # which asks whether what is in it may be asked for by name
+
+
+def no_data(path: Path) -> DataError:
+    """What to say of a path that leads to no folder, file or archive."""
+    told = "is no regular file" if path.exists() else "is a link to nothing" if path.is_symlink() else "does not exist"
+    return DataError(f"{printable(str(path))} {told}")
 
 
 def _undecoded(error: UnicodeDecodeError) -> str:

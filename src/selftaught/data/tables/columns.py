@@ -28,7 +28,7 @@ from selftaught.data.sources.labels import (
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names, notes_of_cells
 from selftaught.data.sources.parts import told_apart
-from selftaught.data.sources.source import Beside, Progress, Source, digest
+from selftaught.data.sources.source import Beside, Progress, Source, digest, is_folder, no_data
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.data.sources.webdataset import expanded
 from selftaught.system.addresses import is_remote
@@ -157,8 +157,8 @@ def _sklearn(name: str) -> Table:
 
 def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Table:
     shown = printable(str(path))
-    if not path.is_file():
-        raise DataError(f"{shown} does not exist")
+    if is_folder(path) or not path.is_file():
+        raise no_data(path)
     if path.suffix.lower() in ARRAYS:
         held = read_arrays(path)
         if "x" not in held:

@@ -14,7 +14,7 @@ from selftaught.data.sources.encoded import UNREAD, Ignored
 from selftaught.data.sources.files import ARCHIVES, folders_of, outside_folders
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
 from selftaught.data.sources.labels import NO_LABEL, known_labels
-from selftaught.data.sources.source import reading
+from selftaught.data.sources.source import is_folder, no_data, reading
 from selftaught.data.text.columns import JSONL, LARGEST, TABLES, fault_of, open_columns
 from selftaught.data.text.texts import MARK, Text, Texts
 from selftaught.system.errors import DataError, SelftaughtError, UsageError
@@ -56,15 +56,15 @@ def open_texts(
     if path.name.lower().endswith(TABLES) and path.is_file():
         return open_columns(path, label_column, column, taken, label)
     _refuse_columns(shown, label_column, column)
-    if path.is_dir():
+    if is_folder(path):
         return open_folder(path)
     if path.is_file() and path.name.lower().endswith(TXT):
         return open_lines(path)
     for place in (path, *path.parents):
         if place.is_file() and place.name.lower().endswith(ARCHIVES):
             return open_archive(place, "" if place == path else path.relative_to(place).as_posix() + "/")
-    if not path.exists():
-        raise DataError(f"{shown} does not exist")
+    if not path.is_file():
+        raise no_data(path)
     endings = ", ".join([*TXT, *TABLES, *ARCHIVES])
     raise DataError(f"{shown} is neither a folder nor a file of these, which texts lie in: {endings}")
 

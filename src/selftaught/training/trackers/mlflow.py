@@ -6,6 +6,7 @@ from typing import Any
 
 from selftaught.system import clock
 from selftaught.system.errors import UsageError
+from selftaught.system.telemetry import switch_off
 from selftaught.training.trackers.contract import PROJECT, Tracker, as_code, settings
 
 MARK = "selftaught.run"  # the tag that has the id of a run folder
@@ -18,8 +19,8 @@ class MLflow(Tracker):
     """Writes to RUN/mlflow/mlflow.db, where the user has named no other store."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is imported
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        switch_off()
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # before it is imported
         try:
             from mlflow import MlflowClient, entities
         except ImportError:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system.errors import UsageError
+from selftaught.system.telemetry import switch_off
 from selftaught.training.trackers.contract import PROJECT, Tracker
 
 
@@ -15,6 +16,7 @@ class Trackio(Tracker):
     """
 
     def __init__(self) -> None:
+        switch_off()
         try:
             from trackio.sqlite_storage import SQLiteStorage
         except ImportError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system.errors import UsageError
+from selftaught.system.telemetry import switch_off
 from selftaught.training.trackers.contract import PROJECT, Tracker
 
 QUIET = {  # beside the numbers nothing is taken down: of the machine, its packages, the code, or what is printed
@@ -24,7 +25,7 @@ class Wandb(Tracker):
     """Writes to RUN/wandb, or to WANDB_DIR."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # before it is imported: nothing is reported to anybody
+        switch_off()
         try:
             import wandb
         except ImportError:
