@@ -22,17 +22,8 @@ OUTSIDE, DANGLING, NO_FILE = "a link out of the folder", "a link to nothing", "n
 LINK = "a link"  # in an archive
 OURS = "made by selftaught"
 BESIDE = "beside tars, which alone are read"
-NO_FAULTS = (
-    NO_IMAGE,
-    HIDDEN,
-    SYSTEM,
-    OUTSIDE,
-    DANGLING,
-    NO_FILE,
-    LINK,
-    OURS,
-    BESIDE,
-)  # what is passed over is no broken image
+# What is passed over for these is no broken image.
+NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK, OURS, BESIDE)
 
 
 def passed_over(key: str, suffixes: tuple[str, ...] = SUFFIXES) -> str | None:
