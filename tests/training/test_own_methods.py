@@ -196,3 +196,102 @@ def test_what_is_no_method_is_refused() -> None:
         selftaught.compare(PIXELS, [Brightness, changed("        return {}")])
     with pytest.raises(UsageError, match="--devices 2 starts processes, which know a network, a method"):
         selftaught.pretrain("sklearn:digits", method=Brightness, devices=2, device="cpu", **FAST)
+
+
+def with_body(**functions: Any) -> type:
+    """A class like Brightness with other functions or attributes."""
+    return type("Faulty", (Brightness,), {"__module__": __name__, **functions})
+
+
+def loss_of(method: Any, *views: Tensor) -> Tensor:
+    return Brightness.forward(method, *views)["error"]
+
+
+def alone(self: Any, encoder: Any) -> None:
+    Brightness.__init__(self, encoder, None)
+
+
+def unbegun(self: Any, encoder: Any, data: Any, /) -> None:
+    self.head = nn.Linear(encoder.dim, 2)
+
+
+def half_begun(self: Any, encoder: Any, data: Any, /) -> None:
+    nn.Module.__init__(self)
+
+
+def asking(self: Any, encoder: Any, data: Any, /, *, width: int) -> None:
+    Brightness.__init__(self, encoder, data, width=width)
+
+
+def none_at_chance(self: Any) -> float:
+    return 1.0
+
+
+def of_two(self: Any, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    return {"error": loss_of(self, first)}
+
+
+FAULTY: list[tuple[dict[str, Any], str]] = [
+    ({"views": ("lihgt",)}, "the views of python:Faulty: no view named 'lihgt'; did you mean 'light'"),
+    ({"views": "light"}, r"Faulty.views is 'light', and is to name one or more, as in views = \(\"light\",\)"),
+    ({"views": ()}, "Faulty.views is empty: name what forward is given"),
+    ({"preset": {"lr": 1e-3}}, r"Faulty.preset is a dict, and is to be selftaught.Training\(lr="),
+    ({"__init__": alone}, "Faulty.__init__ is given encoder and data, and cannot be called so: too many positional"),
+    ({"__init__": unbegun}, r"Faulty cannot be built: AttributeError: cannot assign module before .*_methods.py, line"),
+    ({"__init__": half_begun}, r"Faulty has no encoder: its __init__ is to begin with super\(\).__init__\(encoder, da"),
+    ({"__init__": asking}, "option 'width' has no default: choose it, or give it one there"),
+    ({"chance": none_at_chance}, "Faulty.chance is given the size of a batch, and cannot be called so: too many"),
+    ({"forward": of_two}, "Faulty.forward is given view light, and cannot be called so: missing .* 'second'"),
+]
+
+
+@pytest.mark.parametrize(("functions", "said"), FAULTY)
+def test_a_class_that_cannot_be_asked_is_refused_by_its_name_before_anything_runs(
+    functions: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        selftaught.pretrain(PIXELS, method=with_body(**functions), out=tmp_path / "run", **FAST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_without_a_default_is_one_that_must_be_chosen(tmp_path: Path) -> None:
+    chosen = {"name": with_body(__init__=asking), "options": {"width": 3}}
+    run = selftaught.pretrain(PIXELS, method=chosen, out=tmp_path / "run", **FAST)
+    assert run.recipe.method.options == {"width": 3}
+
+
+ANSWERS: list[tuple[Any, str]] = [
+    (loss_of, "Faulty.forward returned a Tensor: it is to return the terms of the loss by name"),
+    (lambda self, *views: None, "Faulty.forward returned nothing: it is to return"),
+    (lambda self, *views: {}, "Faulty.forward returned an empty dict: it is to return"),
+    (lambda self, *views: {"a": 1.5}, "Faulty.forward returned a float as 'a': it is to return"),
+    (
+        lambda self, *views: {"a": loss_of(self, *views).expand(5)},
+        r"Faulty.forward returned a tensor of \(5,\) as 'a', and a term is one number: take its mean\(\)",
+    ),
+    (
+        lambda self, *views: {"a": loss_of(self, *views).detach()},
+        "none of the terms that Faulty.forward returned has a gradient",
+    ),
+]
+
+
+@pytest.mark.parametrize(("forward", "said"), ANSWERS)
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_an_answer_that_is_no_loss_is_said_of_the_class(
+    forward: Any, said: str, precision: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        faulty = with_body(forward=forward)
+        selftaught.pretrain(PIXELS, method=faulty, out=tmp_path / "run", **FAST | {"precision": precision})
+
+
+def test_a_term_of_one_number_may_have_axes(tmp_path: Path) -> None:
+    one = with_body(forward=lambda self, *views: {"a": loss_of(self, *views)[None]})
+    assert selftaught.pretrain(PIXELS, method=one, out=tmp_path / "run", **FAST).status["state"] == "done"
+
+
+def test_the_cause_of_a_fault_is_at_hand_in_python(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        selftaught.pretrain(PIXELS, method=with_body(__init__=unbegun), out=tmp_path / "run", **FAST)
+    assert isinstance(told.value.__cause__, AttributeError)

@@ -21,6 +21,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
 from selftaught.training.handed_over import handed_over
+from selftaught.training.views import refuse_unknown_views
 
 ALL = "--help-all"
 READ = "selftaught.settings"  # in a context: the file of settings that was read ahead of parsing, and what it decides
@@ -219,7 +220,9 @@ def of_encoders(chosen: dict[str, str]) -> dict[str, str]:
 def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the chosen data, method and encoder, with their help."""
     kind = modality.of(chosen.get("data", ""))
-    method = registry.method_class(registry.named(chosen.get("method", Pretrain.model_fields["method"].default.name)))
+    name = registry.named(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    method = registry.method_class(name)
+    refuse_unknown_views(method, kind, name)
     flags = {f"method.{name}": shown(option.default) for name, option in components.options(method).items()}
     flags |= of_encoders(chosen)
     flags |= {f"training.{name}": shown(default) for name, default in vars(method.preset).items()}
@@ -228,7 +231,7 @@ def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     known = {view: {**options, **preset.get(view, {})} for view, options in kind.view_options().items()}
     for view in [*wanted, *(view for view in known if view not in wanted)]:
         unused = f" (not used by {method.__name__})" if view not in wanted else ""
-        flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known[view].items()}
+        flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known.get(view, {}).items()}
     return flags
 
 

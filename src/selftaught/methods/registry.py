@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from selftaught.methods import handed
+from selftaught.methods.theirs import OURS, refuse_unfinished
 from selftaught.system.components import hint, meant
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.errors import UsageError
-from selftaught.system.plugins import left_out_if_broken
+from selftaught.system.plugins import fault, left_out_if_broken
 from selftaught.system.text import printable
 
 OWN = "own"  # family and kind of a method that was handed over
@@ -28,6 +30,11 @@ class Place:
     family: str
     kind: str
     module: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of this package."""
+        return self.module.startswith(OURS)
 
 
 def places() -> dict[str, Place]:
@@ -51,9 +58,10 @@ def usable() -> dict[str, Place]:
     """Those whose class can be had: a file of somebody else's that is broken is said and left out."""
     found = {}
     for name, place in places().items():
-        ours = place.module.startswith(f"{__package__}.")
-        with nullcontext() if ours else left_out_if_broken(f"the method {printable(name)}"):
-            method_class(name)
+        handed_over = place.family == OWN
+        with nullcontext() if place.is_ours or handed_over else left_out_if_broken(f"the method {printable(name)}"):
+            if not handed_over:
+                _class_in(place)
             found[name] = place
     return found
 
@@ -81,17 +89,32 @@ def kind_of(method: Any) -> str:
 
 def method_class(name: str) -> Any:
     """The method called `name`: what was handed over, or the one subclass of Method that its module defines."""
-    from selftaught.contracts.method import Method  # imports torch, which takes seconds: names alone go without it
-
     if name in handed.held():
         return handed.held()[name]
     if name.startswith(IN_PYTHON):
         raise handed.given_again(name)
     if name not in places():
-        raise UsageError(f"no method named {name!r}; {hint(name, places())}")
-    module = import_module(places()[name].module)
+        known = usable()
+        raise UsageError(f"no method named {name!r}; {hint(name, known, most=len(known))}")
+    place = places()[name]
+    try:
+        return _class_in(place)
+    except Exception as error:
+        if place.is_ours:
+            raise
+        file = printable(str(getattr(find_spec(place.module), "origin", place.module)))
+        raise UsageError(f"the method {printable(name)} cannot be used: {fault(error)}; mend {file}") from error
+
+
+def _class_in(place: Place) -> Any:
+    """The one subclass of Method that a module defines; whatever is wrong with somebody else's is raised."""
+    from selftaught.contracts.method import Method  # imports torch, which takes seconds: names alone go without it
+
+    module = import_module(place.module)
     classes = [value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, Method)]
     own = [cls for cls in classes if cls.__module__ == module.__name__]  # not those it imports, Method among them
     if len(own) != 1:
         raise UsageError(f"{module.__name__} must define exactly one Method, it defines {len(own)}")
+    if not place.is_ours:
+        refuse_unfinished(own[0])
     return own[0]

@@ -59,6 +59,11 @@ class Option:
     default: Any
     annotation: Any  # with them, as values are held to it
 
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default, as an option of somebody else's part may."""
+        return self.default is inspect.Parameter.empty
+
 
 class OptionError(UsageError):
     """An option that a part does not have, or a value that it cannot have.
@@ -116,6 +121,9 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
             reason = f"it is {wanted}" if wanted else problem(error) if isinstance(error, ValidationError) else SWITCH
             told = f"{what} option {name!r} cannot be {short(value)}: {reason}"
             raise OptionError(what, name, told) from None
+    for name, option in known.items():
+        if option.is_required and name not in values:
+            raise OptionError(what, name, f"{what} option {name!r} has no default: choose it, or give it one there")
     return values
 
 
@@ -180,10 +188,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return own if own in known else next(iter(get_close_matches(name, known, n=1)), None)
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """A suggestion for a misspelt name."""
+def hint(name: str, known: Iterable[str], most: int = MOST_NAMED) -> str:
+    """A suggestion for a misspelt name, or so many of the `known` ones."""
     known = sorted(known)
     if close := nearest(name, known):
         return f"did you mean {close!r}?"
-    more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
-    return f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there are none"
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return f"there are {', '.join(known[:most])}{more}" if known else "there are none"
