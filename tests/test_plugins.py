@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -140,19 +141,25 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where a package is, for as long as a test lasts, whose methods are broken, each in its own way."""
-    files = {f"self_prediction/augmented/{name}": file for name, (file, _) in BROKEN.items()}
-    site = package(tmp_path, files)
+@contextmanager
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Inside, the package in a site folder is installed, and no other of its name has been imported."""
     monkeypatch.syspath_prepend(site)
     for name in [name for name in sys.modules if name.partition(".")[0] == "their_methods"]:
         monkeypatch.delitem(sys.modules, name)
     registry._installed.cache_clear()
-    yield site
+    yield
     registry._installed.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "their_methods"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a package is whose methods are broken, each in its own way."""
+    site = package(tmp_path, {f"self_prediction/augmented/{name}": file for name, (file, _) in BROKEN.items()})
+    with installed(site, monkeypatch):
+        yield site
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -171,6 +178,24 @@ def test_a_broken_method_is_none_to_choose_from(broken: Path, capsys: pytest.Cap
         registry.method_class("qqqq")
     assert "unfinished" not in str(told.value) and " more" not in str(told.value) and "vime" in str(told.value)
     assert "warning: the method unfinished is left out: Negative is no whole" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_used_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One by a name of ours, and one beside the folders; what helps others and defines no method needs no word."""
+    site = package(tmp_path, {"self_prediction/augmented/mae": METHOD, "contrastive/negatives/helped": METHOD})
+    theirs = site / "their_methods"
+    (theirs / "flat.py").write_text(METHOD)
+    (theirs / "helping.py").write_text("raise RuntimeError('it is read and not run')")
+    with installed(site, monkeypatch):
+        assert places()["mae"].module.startswith("selftaught.") and "flat" not in places() and "helped" in places()
+    said = capsys.readouterr().err.splitlines()
+    assert sorted(said) == [
+        "warning: the method mae of their_methods.self_prediction.augmented.mae is not used: "
+        "selftaught.methods.self_prediction.masked.mae has that name already",
+        "warning: their_methods.flat defines a method that is not used: it is to lie in their_methods/family/kind/",
+    ]
 
 
 def test_only_methods_import_by_the_public_names() -> None:

@@ -1,13 +1,16 @@
 """Methods by name: a file in the tree is a method, its folders are its family and kind."""
 
+import ast
 import inspect
 import pkgutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +20,7 @@ from selftaught.system.components import hint, meant
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.errors import UsageError
 from selftaught.system.plugins import fault, left_out_if_broken
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 OWN = "own"  # family and kind of a method that was handed over
@@ -49,8 +53,14 @@ def _installed() -> dict[str, Place]:
     for point in entry_points(group="selftaught.methods"):
         with left_out_if_broken(f"the package of methods {printable(point.name)}"):
             # The first of a name stays: a plug-in adds methods, and takes no name away from what a recipe means.
-            for place in _in(point.load()).values():
-                by_name.setdefault(place.name, place)
+            package = point.load()
+            for place in _in(package).values():
+                if (other := by_name.setdefault(place.name, place)) != place:
+                    same = f"{other.module} has that name already"
+                    say(f"warning: the method {printable(place.name)} of {printable(place.module)} is not used: {same}")
+            for module in _beside(package):
+                where = f"it is to lie in {package.__name__}/family/kind/"
+                say(f"warning: {printable(module)} defines a method that is not used: {where}")
     return by_name
 
 
@@ -75,6 +85,19 @@ def _in(package: ModuleType) -> dict[str, Place]:
         if not info.ispkg and len(path) == 3 and not path[-1].startswith("_"):
             by_name.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
     return by_name
+
+
+def _beside(package: ModuleType) -> Iterator[str]:
+    """Modules that define a method, by what they say, where none is looked for; none of their code is run."""
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        spec = None if info.ispkg or info.name.count(".") == package.__name__.count(".") + 3 else find_spec(info.name)
+        if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+            continue
+        with suppress(OSError, SyntaxError, ValueError):
+            said = ast.parse(Path(spec.origin).read_bytes())
+            bases = [ast.unparse(base) for one in said.body if isinstance(one, ast.ClassDef) for base in one.bases]
+            if {"Method", "selftaught.Method"} & {*bases}:
+                yield info.name
 
 
 def named(name: str) -> str:
