@@ -1,6 +1,7 @@
 """A method that somebody wrote where it is used: a class in place of a name."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import OrderedDict
@@ -17,7 +18,7 @@ from selftaught.commands.cli import run_command
 from selftaught.methods.handed import _said, source_digest
 from selftaught.methods.registry import places
 from selftaught.run.folder import RunFolder
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DivergedError, UsageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(24) % 2
@@ -295,3 +296,40 @@ def test_the_cause_of_a_fault_is_at_hand_in_python(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as told:
         selftaught.pretrain(PIXELS, method=with_body(__init__=unbegun), out=tmp_path / "run", **FAST)
     assert isinstance(told.value.__cause__, AttributeError)
+
+
+def test_a_run_none_of_whose_steps_was_taken_is_not_done(tmp_path: Path) -> None:
+    never = with_body(forward=lambda self, *views: {"a": loss_of(self, *views) * torch.nan})
+    said = "diverged at step 2: all of its 2 steps .* no step was ever good, so no learning rate is to blame: look at"
+    with pytest.raises(DivergedError, match=said):
+        selftaught.pretrain(PIXELS, method=never, out=tmp_path / "run", **FAST)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.status["state"] == "diverged" and run.bad_steps() == [1, 2]
+
+
+def test_a_loss_that_does_not_reach_the_encoder_is_said(tmp_path: Path, capsys: Any) -> None:
+    def unreached(self: Any, *views: Tensor) -> dict[str, Tensor]:
+        return {"error": self.head(self.encoder(views[0]).detach()).square().mean()}
+
+    run = selftaught.pretrain(PIXELS, method=with_body(forward=unreached), out=tmp_path / "run", **FAST)
+    said = "warning: the loss depends on none of the encoder's weights, so they learn nothing: the method is to reckon"
+    assert capsys.readouterr().err.count(said) == 1 == (run.folder / "run.log").read_text().count(said)
+    selftaught.pretrain(PIXELS, method=Brightness, out=tmp_path / "reached", **FAST)
+    assert "depends on none" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (lambda self, *views: 1 // 0, "ZeroDivisionError: .*test_own_methods.py, line"),
+        (lambda self, *views: {"input": views[0][:, 0]}, "ValueError: "),
+        (lambda self, *views: {"input": 1.0}, "AttributeError: "),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_costs_no_run(picture: Any, said: str, tmp_path: Path, capsys: Any) -> None:
+    faulty = with_body(picture=picture)
+    run = selftaught.pretrain(PIXELS, method=faulty, out=tmp_path / "run", **FAST)
+    assert run.status["state"] == "done" and not (run.folder / "pictures.png").exists()
+    assert re.search(f"warning: pictures.png could not be drawn: {said}", capsys.readouterr().err)
+    with pytest.raises(UsageError, match=f"the method's picture cannot be drawn: {said}"):
+        selftaught.preview(PIXELS, method=faulty, out=tmp_path / "p.html", encoder="test_resnet", samples=2)

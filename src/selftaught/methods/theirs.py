@@ -11,6 +11,7 @@ from typing import Any
 
 from selftaught.system.errors import SelftaughtError, UsageError, is_out_of_memory
 from selftaught.system.plugins import fault
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 OURS = f"{__package__}."
@@ -46,16 +47,40 @@ def refuse_unfinished(cls: type) -> None:
 
 
 @contextmanager
-def built_by(cls: type, name: str) -> Iterator[None]:
-    """Inside, a method called `name` is built: what its class does wrong is a UsageError, and its cause."""
+def laid_to(method: Any, what: str) -> Iterator[None]:
+    """Where the code of somebody else's method goes wrong, raise UsageError: `what` it was for, and the cause.
+
+    method: the class, or a method that is built, which may hold others.
+    """
     try:
         yield
     except Exception as error:
-        if is_ours(cls) or isinstance(error, SelftaughtError) or is_out_of_memory(error):
+        if (cls := _to_blame(method, error)) is None:
             raise
-        raise UsageError(
-            f"the method {printable(name)} cannot be built: {fault(error)} ({_where(cls, error)})"
-        ) from error
+        raise UsageError(f"{what}: {fault(error)} ({_where(cls, error)})") from error
+
+
+@contextmanager
+def spared(method: Any, what: str) -> Iterator[None]:
+    """Likewise, of what is for people alone: say what could not be done, and go on without it."""
+    try:
+        yield
+    except Exception as error:
+        if (cls := _to_blame(method, error)) is None:
+            raise
+        say(f"warning: {what}: {fault(error)} ({_where(cls, error)})")
+
+
+def _to_blame(method: Any, error: Exception) -> type | None:
+    """The class of somebody else's that an error may come from."""
+    if isinstance(error, SelftaughtError) or is_out_of_memory(error):
+        return None
+    from selftaught.contracts.method import Method
+
+    classes = (
+        [method] if inspect.isclass(method) else [type(one) for one in method.modules() if isinstance(one, Method)]
+    )
+    return next((cls for cls in classes if not is_ours(cls)), None)
 
 
 def held_to_contract(method: Any) -> Any:
