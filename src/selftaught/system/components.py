@@ -6,13 +6,14 @@ not fit. What bounds cannot say is a function: `Annotated[tuple[float, float], A
 """
 
 import inspect
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -117,7 +118,7 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(SWITCH)
             values[name] = TypeAdapter(annotation, config=FINITE).validate_python(value)
         except ValueError as error:  # pydantic's is one
-            wanted = _described(annotation)
+            wanted = described(annotation)
             reason = f"it is {wanted}" if wanted else problem(error) if isinstance(error, ValidationError) else SWITCH
             told = f"{what} option {name!r} cannot be {short(value)}: {reason}"
             raise OptionError(what, name, told) from None
@@ -137,6 +138,26 @@ def _may_be_switch(annotation: Any) -> bool:
     if annotation in (Any, bool) or isinstance(annotation, bool) or get_origin(annotation) is dict:
         return True
     return any(map(_may_be_switch, get_args(annotation)))
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The values that an option can have, where its annotation names them all."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def about(built: Any) -> dict[str, str]:
+    """What the documentation of a class or function says of each of its options, as a sentence or a part of one.
+
+    That is what begins with "`option`", has it, or, for an option alone, begins with "option:".
+    """
+    function = built.__init__ if inspect.isclass(built) else built
+    parts = [part.strip(" .") for part in re.split(r"[.;] ", " ".join((function.__doc__ or "").split()))]
+    said = {}
+    for name in options(built):
+        begin = [part for part in parts if part.startswith((f"`{name}`", f"{name}:"))]
+        if found := begin or [part for part in parts if f"`{name}`" in part]:
+            said[name] = found[0].removeprefix(f"{name}:").strip()
+    return said
 
 
 def short(value: Any, most: int = 80) -> str:
@@ -161,7 +182,7 @@ def problem(error: ValidationError) -> str:
     return line[0].lower() + line[1:]
 
 
-def _described(annotation: Any) -> str | None:
+def described(annotation: Any) -> str | None:
     """What a value must be, as the annotation or a member of its union describes it; the outermost description counts.
 
     That of an item of a tuple says nothing about the tuple.
@@ -169,7 +190,7 @@ def _described(annotation: Any) -> str | None:
     if isinstance(annotation, FieldInfo):
         return annotation.description
     inside = get_args(annotation) if get_origin(annotation) in (Annotated, Union, UnionType) else ()
-    return next((words for part in reversed(inside) if (words := _described(part))), None)
+    return next((words for part in reversed(inside) if (words := described(part))), None)
 
 
 def meant(name: str, known: Iterable[str]) -> str:
