@@ -4,17 +4,21 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import selftaught
+from selftaught.commands.cli import run_command
 from selftaught.commands.listing import methods
 from selftaught.judging.entrants import methods_named
 from selftaught.methods import registry
 from selftaught.methods.registry import places
 from selftaught.run.recipes import Methods
+from selftaught.system.errors import UsageError
 
 METHOD = '''
 """Negative: say which images were turned into their negatives."""
@@ -127,6 +131,71 @@ def test_a_broken_package_of_methods_is_said_and_left_out(
         assert f"warning: the package of methods {name} is left out: {why}" in said
     assert "warning: the method file is left out: RuntimeError: nor tomorrow" in said
     assert said.count("warning") == 5  # the last one as often as all are asked for
+
+
+BROKEN = {
+    "syntax": (METHOD.replace("def forward(self, *views):", "def forward(self, *views)"), r"SyntaxError: expected ':'"),
+    "lacking": (f"import nowhere_to_be_found\n{METHOD}", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+    "unfinished": (METHOD.replace("def forward", "def forwards"), "Negative is no whole method: it has no forward"),
+    "misspelt": (METHOD.replace('"light"', '"lihgt"'), "no view named 'lihgt'; did you mean 'light'"),
+}
+
+
+@contextmanager
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Inside, the package in a site folder is installed, and no other of its name has been imported."""
+    monkeypatch.syspath_prepend(site)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "their_methods"]:
+        monkeypatch.delitem(sys.modules, name)
+    registry._installed.cache_clear()
+    yield
+    registry._installed.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "their_methods"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a package is whose methods are broken, each in its own way."""
+    site = package(tmp_path, {f"self_prediction/augmented/{name}": file for name, (file, _) in BROKEN.items()})
+    with installed(site, monkeypatch):
+        yield site
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_method_that_is_asked_for_is_refused_in_one_line_that_names_its_file(
+    name: str, broken: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (training(name, photos, tmp_path), ["pretrain", "--method", name, "--help"]):
+        assert run_command(words) == UsageError.exit_code
+        said = capsys.readouterr().err
+        assert BROKEN[name][1] in said and len(said.splitlines()) == 1
+        assert name == "misspelt" or (f"the method {name} cannot be used: " in said and f"{name}.py" in said)
+
+
+def test_a_broken_method_is_none_to_choose_from(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="no method named 'qqqq'; there are ") as told:
+        registry.method_class("qqqq")
+    assert "unfinished" not in str(told.value) and " more" not in str(told.value) and "vime" in str(told.value)
+    assert "warning: the method unfinished is left out: Negative is no whole" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_used_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One by a name of ours, and one beside the folders; what helps others and defines no method needs no word."""
+    site = package(tmp_path, {"self_prediction/augmented/mae": METHOD, "contrastive/negatives/helped": METHOD})
+    theirs = site / "their_methods"
+    (theirs / "flat.py").write_text(METHOD)
+    (theirs / "helping.py").write_text("raise RuntimeError('it is read and not run')")
+    with installed(site, monkeypatch):
+        assert places()["mae"].module.startswith("selftaught.") and "flat" not in places() and "helped" in places()
+    said = capsys.readouterr().err.splitlines()
+    assert sorted(said) == [
+        "warning: the method mae of their_methods.self_prediction.augmented.mae is not used: "
+        "selftaught.methods.self_prediction.masked.mae has that name already",
+        "warning: their_methods.flat defines a method that is not used: it is to lie in their_methods/family/kind/",
+    ]
 
 
 def test_only_methods_import_by_the_public_names() -> None:

@@ -18,10 +18,12 @@ import pytest
 
 import selftaught
 from selftaught.commands.cli import COMMANDS, main, main_group, run_command
+from selftaught.commands.listing import methods, methods_table
 from selftaught.commands.python import Run
 from selftaught.commands.table import Command
 from selftaught.contracts.modality import encoder_meant
 from selftaught.reporting import run_page
+from selftaught.run.recipes import Methods
 from selftaught.system.errors import MemoryFull
 
 QUICK = [
@@ -254,6 +256,55 @@ def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     option = next(o for o in methods["simclr"]["options"] if o["name"] == "temperature")
     assert option["type"] == "float" and 0 < option["default"] < 1
     assert all(method["question"].endswith("?") and method["paper"].startswith("http") for method in methods.values())
+
+
+def test_methods_tell_what_they_need_and_what_their_options_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["methods", "--json"]) == 0
+    listed = {method["name"]: method for method in json.loads(capsys.readouterr().out)}
+    assert listed["distill"]["needs_teacher"] is True and listed["simclr"]["needs_teacher"] is False
+    assert listed["exemplar"]["no_tokens"] and listed["simclr"]["whole_views"] is False
+    dino = {option["name"]: option for option in listed["dino"]["options"]}
+    assert dino["last_layer"]["choices"] == ["normal", "uniform"] and "choices" not in dino["momentum"]
+    assert dino["momentum"]["bounds"] == "a number from 0 to 1" and "bounds" not in dino["norm"]
+    assert dino["norm"]["about"] == "`norm` puts batch norm into the head" and "about" not in dino["momentum"]
+    warp = next(one for one in listed["transformation_recognition"]["options"] if one["name"] == "warp")
+    assert warp["about"] == "deviation of the logarithm of the pace"
+
+
+def test_the_table_of_methods_tells_what_cannot_be_asked_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    table = methods_table(methods(Methods()))
+    names, encoders, data = (list(table.columns[place].cells) for place in (2, 4, 5))
+    told = {name: (encoder, kinds) for name, encoder, kinds in zip(names, encoders, data)}
+    assert told["simclr"] == ("any", "any") and told["mae"] == ("tokens", "no text")
+    assert told["distill"] == ("any, --teacher", "images") and told["exemplar"] == ("no tokens", "any")
+    assert told["ts2vec"] == ("any", "series") and told["tsdae"] == ("any", "text")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("methods SimCLR", "SimCLR is a method: see selftaught pretrain --method simclr --help-all"),
+        ("methods no_method", "there is no place for no_method: selftaught methods [OPTIONS]"),
+        ("pretrain photos/ more photos/", "there is no place for more photos/: selftaught pretrain [OPTIONS] DATA"),
+    ],
+)
+def test_a_word_without_a_place_is_answered_by_how_a_command_is_called(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(words.split()) == 2 and capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_help_says_what_an_option_is_for_and_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["pretrain", "--method", "dino", "--help-all"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for said in (
+        "--method.momentum VALUE a number from 0 to 1; default: 0.99",
+        "--method.norm VALUE `norm` puts batch norm into the head; true or false; default: False",
+        "have lengths that are learnt; normal or uniform; default: normal",
+        "--encoder.drop_path VALUE a share below 1; default: 0.0",
+        "--training.optimizer VALUE adamw or sgd or lars or adam; default: adamw",
+    ):
+        assert said in text
 
 
 def test_encoders_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,6 +245,21 @@ def test_wmse_refuses_what_cannot_be_whitened() -> None:
     assert run(made("wmse", dim=BATCH - 1, group=2 * BATCH, epsilon=0.0))["cosine"].isfinite()
 
 
+def test_a_look_at_few_samples_is_no_batch_that_wmse_refuses() -> None:
+    method = made("wmse", dim=16, group=32)
+    with pytest.raises(UsageError, match="cannot whiten 16 features of 15 samples"):
+        method.refuse_batch(15)
+    method.refuse_batch(16)
+    assert run(method.eval())["cosine"].isfinite()  # of 8 samples
+
+
+def test_views_are_numbered_among_those_of_their_name() -> None:
+    method = made("dino")
+    shown = list(method.picture(*views(method)))
+    assert shown == ["global 1", "global 2", "local 1", "local 2"]
+    assert list(made("simclr").picture(*views(made("simclr")))) == ["strong 1", "strong 2"]
+
+
 def test_more_views_make_mmcrs_centres() -> None:
     method = made("mmcr", strong_views=4, lambd=0.1)
     assert method.views == ("strong",) * 4

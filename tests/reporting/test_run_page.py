@@ -16,7 +16,7 @@ from PIL import Image
 from selftaught.contracts.modality import raw_of
 from selftaught.data.images.pictures import contact_sheet, visible
 from selftaught.data.images.preparation import Preparation
-from selftaught.data.sheets import Row, sheet_of
+from selftaught.data.sheets import GAP, MARGIN, Row, sheet_of
 from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart, ticks
@@ -306,3 +306,15 @@ def test_what_is_of_one_sample_is_a_column_whatever_its_size() -> None:
     dark = np.asarray(sheet_of(rows).convert("L")) < 5
     starts = [np.flatnonzero(np.diff(line.astype(int)) == 1)[-3:].tolist() for line in (dark[14], dark[-14])]
     assert starts[0] == starts[1] and np.diff(starts[0]).tolist() == [70, 70]
+
+
+@pytest.mark.parametrize(("large", "small"), [(32, 12), (48, 20), (36, 10), (100, 35)])
+def test_a_small_view_is_drawn_no_larger_than_a_large_one(large: int, small: int) -> None:
+    facts = Preparation(channels=1, size=(9, 9), low=0, high=255, mean=(0.0,), std=(1.0,))
+    black = {"global": torch.zeros(1, 1, large, large), "local": torch.zeros(1, 1, small, small)}
+    pixels = np.asarray(contact_sheet(black, facts).convert("L"))
+    dark = pixels[:, -MARGIN - 2 * 72 :] < 5  # without names, which are no black
+    first, last = np.flatnonzero(dark.any(axis=1))[[0, -1]]
+    gap = int(np.flatnonzero(~dark.any(axis=1)[first:])[0])  # as high as the first row of pictures
+    beside = last + 1 - first - gap - GAP
+    assert small <= beside <= gap

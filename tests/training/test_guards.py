@@ -16,7 +16,7 @@ from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DivergedError, OutOfMemory
-from selftaught.training.guards import refuse_many
+from selftaught.training.guards import refuse_all, refuse_many
 from selftaught.training.measuring import batch_size
 from selftaught.training.pretrain import pretrain
 from tests.networks import HALVED
@@ -129,6 +129,22 @@ def test_the_budget_of_bad_steps() -> None:
     refuse_many(list(range(100, 2100, 100)), 2000)
     with pytest.raises(DivergedError, match="21 of 2000 steps"):
         refuse_many([*range(100, 2000, 100), 1999, 2000], 2000)
+
+
+def test_a_learning_rate_is_to_blame_only_where_it_has_moved_something() -> None:
+    with pytest.raises(DivergedError, match=r"4 steps in a row .* try a lower --lr$"):
+        refuse_many([2, 3, 4, 5], 5)
+    with pytest.raises(DivergedError, match=r"4 steps in a row .* look at the method and its options$"):
+        refuse_many([1, 2, 3, 4], 4)
+
+
+def test_a_run_that_ends_must_have_taken_a_step() -> None:
+    refuse_all([], 0)
+    refuse_all([2, 3], 3)
+    with pytest.raises(DivergedError, match="its only step had a loss or gradient that is not finite"):
+        refuse_all([1], 1)
+    with pytest.raises(DivergedError, match=r"all of its 3 steps .* 1 samples of this step, such as a.png, hold"):
+        refuse_all([1, 2, 3], 3, lambda: ["a.png"])
 
 
 def test_out_of_memory_saves_the_last_whole_step_and_goes_on_exactly(

@@ -1,6 +1,7 @@
 """A method that somebody wrote where it is used: a class in place of a name."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import OrderedDict
@@ -17,7 +18,7 @@ from selftaught.commands.cli import run_command
 from selftaught.methods.handed import _said, source_digest
 from selftaught.methods.registry import places
 from selftaught.run.folder import RunFolder
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DivergedError, UsageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(24) % 2
@@ -196,3 +197,139 @@ def test_what_is_no_method_is_refused() -> None:
         selftaught.compare(PIXELS, [Brightness, changed("        return {}")])
     with pytest.raises(UsageError, match="--devices 2 starts processes, which know a network, a method"):
         selftaught.pretrain("sklearn:digits", method=Brightness, devices=2, device="cpu", **FAST)
+
+
+def with_body(**functions: Any) -> type:
+    """A class like Brightness with other functions or attributes."""
+    return type("Faulty", (Brightness,), {"__module__": __name__, **functions})
+
+
+def loss_of(method: Any, *views: Tensor) -> Tensor:
+    return Brightness.forward(method, *views)["error"]
+
+
+def alone(self: Any, encoder: Any) -> None:
+    Brightness.__init__(self, encoder, None)
+
+
+def unbegun(self: Any, encoder: Any, data: Any, /) -> None:
+    self.head = nn.Linear(encoder.dim, 2)
+
+
+def half_begun(self: Any, encoder: Any, data: Any, /) -> None:
+    nn.Module.__init__(self)
+
+
+def asking(self: Any, encoder: Any, data: Any, /, *, width: int) -> None:
+    Brightness.__init__(self, encoder, data, width=width)
+
+
+def none_at_chance(self: Any) -> float:
+    return 1.0
+
+
+def of_two(self: Any, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    return {"error": loss_of(self, first)}
+
+
+FAULTY: list[tuple[dict[str, Any], str]] = [
+    ({"views": ("lihgt",)}, "the views of python:Faulty: no view named 'lihgt'; did you mean 'light'"),
+    ({"views": "light"}, r"Faulty.views is 'light', and is to name one or more, as in views = \(\"light\",\)"),
+    ({"views": ()}, "Faulty.views is empty: name what forward is given"),
+    ({"preset": {"lr": 1e-3}}, r"Faulty.preset is a dict, and is to be selftaught.Training\(lr="),
+    ({"__init__": alone}, "Faulty.__init__ is given encoder and data, and cannot be called so: too many positional"),
+    ({"__init__": unbegun}, r"Faulty cannot be built: AttributeError: cannot assign module before .*_methods.py, line"),
+    ({"__init__": half_begun}, r"Faulty has no encoder: its __init__ is to begin with super\(\).__init__\(encoder, da"),
+    ({"__init__": asking}, "option 'width' has no default: choose it, or give it one there"),
+    ({"chance": none_at_chance}, "Faulty.chance is given the size of a batch, and cannot be called so: too many"),
+    ({"forward": of_two}, "Faulty.forward is given view light, and cannot be called so: missing .* 'second'"),
+]
+
+
+@pytest.mark.parametrize(("functions", "said"), FAULTY)
+def test_a_class_that_cannot_be_asked_is_refused_by_its_name_before_anything_runs(
+    functions: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        selftaught.pretrain(PIXELS, method=with_body(**functions), out=tmp_path / "run", **FAST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_without_a_default_is_one_that_must_be_chosen(tmp_path: Path) -> None:
+    chosen = {"name": with_body(__init__=asking), "options": {"width": 3}}
+    run = selftaught.pretrain(PIXELS, method=chosen, out=tmp_path / "run", **FAST)
+    assert run.recipe.method.options == {"width": 3}
+
+
+ANSWERS: list[tuple[Any, str]] = [
+    (loss_of, "Faulty.forward returned a Tensor: it is to return the terms of the loss by name"),
+    (lambda self, *views: None, "Faulty.forward returned nothing: it is to return"),
+    (lambda self, *views: {}, "Faulty.forward returned an empty dict: it is to return"),
+    (lambda self, *views: {"a": 1.5}, "Faulty.forward returned a float as 'a': it is to return"),
+    (
+        lambda self, *views: {"a": loss_of(self, *views).expand(5)},
+        r"Faulty.forward returned a tensor of \(5,\) as 'a', and a term is one number: take its mean\(\)",
+    ),
+    (
+        lambda self, *views: {"a": loss_of(self, *views).detach()},
+        "none of the terms that Faulty.forward returned has a gradient",
+    ),
+]
+
+
+@pytest.mark.parametrize(("forward", "said"), ANSWERS)
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_an_answer_that_is_no_loss_is_said_of_the_class(
+    forward: Any, said: str, precision: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        faulty = with_body(forward=forward)
+        selftaught.pretrain(PIXELS, method=faulty, out=tmp_path / "run", **FAST | {"precision": precision})
+
+
+def test_a_term_of_one_number_may_have_axes(tmp_path: Path) -> None:
+    one = with_body(forward=lambda self, *views: {"a": loss_of(self, *views)[None]})
+    assert selftaught.pretrain(PIXELS, method=one, out=tmp_path / "run", **FAST).status["state"] == "done"
+
+
+def test_the_cause_of_a_fault_is_at_hand_in_python(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        selftaught.pretrain(PIXELS, method=with_body(__init__=unbegun), out=tmp_path / "run", **FAST)
+    assert isinstance(told.value.__cause__, AttributeError)
+
+
+def test_a_run_none_of_whose_steps_was_taken_is_not_done(tmp_path: Path) -> None:
+    never = with_body(forward=lambda self, *views: {"a": loss_of(self, *views) * torch.nan})
+    said = "diverged at step 2: all of its 2 steps .* no step was ever good, so no learning rate is to blame: look at"
+    with pytest.raises(DivergedError, match=said):
+        selftaught.pretrain(PIXELS, method=never, out=tmp_path / "run", **FAST)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.status["state"] == "diverged" and run.bad_steps() == [1, 2]
+
+
+def test_a_loss_that_does_not_reach_the_encoder_is_said(tmp_path: Path, capsys: Any) -> None:
+    def unreached(self: Any, *views: Tensor) -> dict[str, Tensor]:
+        return {"error": self.head(self.encoder(views[0]).detach()).square().mean()}
+
+    run = selftaught.pretrain(PIXELS, method=with_body(forward=unreached), out=tmp_path / "run", **FAST)
+    said = "warning: the loss depends on none of the encoder's weights, so they learn nothing: the method is to reckon"
+    assert capsys.readouterr().err.count(said) == 1 == (run.folder / "run.log").read_text().count(said)
+    selftaught.pretrain(PIXELS, method=Brightness, out=tmp_path / "reached", **FAST)
+    assert "depends on none" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (lambda self, *views: 1 // 0, "ZeroDivisionError: .*test_own_methods.py, line"),
+        (lambda self, *views: {"input": views[0][:, 0]}, "ValueError: "),
+        (lambda self, *views: {"input": 1.0}, "AttributeError: "),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_costs_no_run(picture: Any, said: str, tmp_path: Path, capsys: Any) -> None:
+    faulty = with_body(picture=picture)
+    run = selftaught.pretrain(PIXELS, method=faulty, out=tmp_path / "run", **FAST)
+    assert run.status["state"] == "done" and not (run.folder / "pictures.png").exists()
+    assert re.search(f"warning: pictures.png could not be drawn: {said}", capsys.readouterr().err)
+    with pytest.raises(UsageError, match=f"the method's picture cannot be drawn: {said}"):
+        selftaught.preview(PIXELS, method=faulty, out=tmp_path / "p.html", encoder="test_resnet", samples=2)

@@ -454,6 +454,15 @@ def test_memory_is_measured_for_a_method_that_needs_many_samples(tmp_path: Path)
         selftaught.pretrain("sklearn:digits", out=str(tmp_path / "few"), **{**how, "batch_size": 40, "method": "wmse"})
 
 
+def test_a_batch_too_small_for_a_method_is_refused_by_its_number_before_there_is_a_run(tmp_path: Path) -> None:
+    """Where nothing is measured ahead, and a look before step 0 has more samples than a batch, or as few."""
+    few: dict[str, Any] = {**QUICK, "steps": 1, "batch_size": 8, "method": "wmse", "map": 0}
+    for limit, also in ((100, None), (20, None), (100, {"method": {"name": "rotation"}})):
+        with pytest.raises(UsageError, match="cannot whiten 64 features of 8 samples; use a larger --batch-size"):
+            selftaught.pretrain("sklearn:digits", limit=limit, also=also, out=str(tmp_path / "run"), **few)
+        assert not (tmp_path / "run").exists()
+
+
 def test_remembered_files_are_free_memory_and_a_container_has_its_limit(tmp_path: Path) -> None:
     machine, group = tmp_path / "meminfo", tmp_path
     own = trial._available(machine, group)

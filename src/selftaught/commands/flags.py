@@ -1,5 +1,6 @@
 """Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic import BeforeValidator
 
-from selftaught.commands.helping import sections, unknown
+from selftaught.commands.helping import explained, extra, possible, sections, shown, unknown
 from selftaught.commands.table import by_name
 from selftaught.contracts import modality
 from selftaught.judging import probe
@@ -21,9 +22,11 @@ from selftaught.system.errors import UsageError
 from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
 from selftaught.training.handed_over import handed_over
+from selftaught.training.views import refuse_unknown_views
 
 ALL = "--help-all"
 READ = "selftaught.settings"  # in a context: the file of settings that was read ahead of parsing, and what it decides
+EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)  # as click says it
 DOT = "___"  # stands for a dot where a parameter needs a Python name; no option has three underscores in a row
 
 
@@ -86,8 +89,15 @@ class RecipeCommand(click.Command):
         except click.MissingParameter as error:
             flag = error.param.opts[0] if isinstance(error.param, click.Option) else ""
             word = flag or (error.param.human_readable_name if error.param else "a word")
-            usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx), *([f"{flag} ..."] if flag else [])])
+            usage = " ".join([self._usage(ctx), *([f"{flag} ..."] if flag else [])])
             raise click.UsageError(f"{word} is missing: {usage}") from None
+        except click.UsageError as error:
+            if (words := EXTRA.match(error.message)) is None:
+                raise
+            raise click.UsageError(extra(words[1], self._usage(ctx), str(ctx.info_name))) from None
+
+    def _usage(self, ctx: click.Context) -> str:
+        return " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
@@ -213,22 +223,26 @@ def of_nothing(chosen: dict[str, str]) -> dict[str, str]:
 def of_encoders(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the encoders of the chosen data, with their help."""
     kind = modality.of(chosen.get("data", ""))
-    return {f"encoder.{name}": shown(option.default) for name, option in components.options(kind.create).items()}
+    return {f"encoder.{name}": told for name, told in explained(kind.create).items()}
 
 
 def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the chosen data, method and encoder, with their help."""
     kind = modality.of(chosen.get("data", ""))
-    method = registry.method_class(registry.named(chosen.get("method", Pretrain.model_fields["method"].default.name)))
-    flags = {f"method.{name}": shown(option.default) for name, option in components.options(method).items()}
+    name = registry.named(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    method = registry.method_class(name)
+    refuse_unknown_views(method, kind, name)
+    flags = {f"method.{name}": told for name, told in explained(method).items()}
     flags |= of_encoders(chosen)
-    flags |= {f"training.{name}": shown(default) for name, default in vars(method.preset).items()}
+    pace = components.options(type(method.preset))
+    for name, default in vars(method.preset).items():
+        flags[f"training.{name}"] = "; ".join(filter(None, (possible(pace[name]), shown(default))))
     wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
     preset = kind.VIEWS_FOR.get(chosen.get("views-for") or chosen.get("views_for", ""), {})
     known = {view: {**options, **preset.get(view, {})} for view, options in kind.view_options().items()}
     for view in [*wanted, *(view for view in known if view not in wanted)]:
         unused = f" (not used by {method.__name__})" if view not in wanted else ""
-        flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known[view].items()}
+        flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known.get(view, {}).items()}
     return flags
 
 
@@ -238,7 +252,9 @@ def of_tuning(chosen: dict[str, str]) -> dict[str, str]:
 
     chosen_for_you = "default: by the number of labels, or the encoder"
     flags = {
-        f"finetune.{name}": chosen_for_you if option.default is None else shown(option.default)
+        f"finetune.{name}": "; ".join(
+            filter(None, (possible(option), chosen_for_you if option.default is None else shown(option.default)))
+        )
         for name, option in components.options(Tuning).items()
         if name != "light"
     }
@@ -247,9 +263,3 @@ def of_tuning(chosen: dict[str, str]) -> dict[str, str]:
     for name in reversed(modality.names()):
         light |= modality.named(name).view_options().get("light", {})
     return flags | {f"finetune.light.{name}": shown(default) for name, default in light.items()}
-
-
-def shown(default: Any) -> str:
-    """A default, for people."""
-    text = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
-    return f"default: {text}" if text not in (None, "") else "default: none"

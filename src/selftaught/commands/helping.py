@@ -1,9 +1,12 @@
 """What a command's help says, and what it answers to the flags that people bring along from other tools."""
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import click
 
+from selftaught.methods import registry
+from selftaught.system import components
 from selftaught.system.components import nearest
 
 # How other tools spell what is asked for here.
@@ -46,6 +49,37 @@ def unknown(flag: str, known: Collection[str], listed: str) -> str:
         return f"there is no {flag}; here passes over the labels are counted: {passes[0]}"
     close = nearest(flag, [one for one in known if one.startswith("--")])
     return f"there is no {flag}; {f'did you mean {close!r}?' if close else f'see {listed}'}"
+
+
+def shown(default: Any) -> str:
+    """A default, for people."""
+    text = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"default: {text}" if text not in (None, "") else "default: none"
+
+
+def explained(built: Any) -> dict[str, str]:
+    """Of each option of a part what it is for, what it can be, and its default."""
+    said = components.about(built)
+    told = {}
+    for name, option in components.options(built).items():
+        default = "it must be chosen" if option.is_required else shown(option.default)
+        told[name] = "; ".join(filter(None, (said.get(name), possible(option), default)))
+    return told
+
+
+def possible(option: components.Option) -> str:
+    """What an option can be, in words; "" where anything of its type will do."""
+    if option.type is bool:
+        return "true or false"
+    named = " or ".join(map(str, components.choices(option.type)))
+    return named or components.described(option.annotation) or ""
+
+
+def extra(words: str, usage: str, command: str) -> str:
+    """What is said of words that a command has no place for; `usage` is how it is called."""
+    if command == "methods" and (name := registry.named(words)) in registry.places():
+        return f"{words} is a method: see selftaught pretrain --method {name} --help-all"
+    return f"there is no place for {words}: {usage}"
 
 
 def sections(

@@ -24,6 +24,9 @@ CLAIMS = (
     "needs_words",
     "needs_time",
     "needs_values",
+    "needs_teacher",
+    "no_tokens",
+    "whole_views",
     "experimental",
 )
 
@@ -31,7 +34,9 @@ CLAIMS = (
 def methods(recipe: Methods) -> list[dict[str, Any]]:
     """Every method as {name, family, kind, its claims, data: [...], options: [{name, type, default}]}.
 
-    `data` are the kinds of data it can be asked of.
+    `data` are the kinds of data it can be asked of. An option has {bounds} besides, in words, where not all of its type
+    will do, {choices} where these are few, {about} where the method says what it is for, and {required} where it has no
+    default.
     """
     return [_described(place) for place in sorted(registry.usable().values(), key=lambda p: (p.family, p.kind, p.name))]
 
@@ -39,12 +44,24 @@ def methods(recipe: Methods) -> list[dict[str, Any]]:
 def _described(place: registry.Place) -> dict[str, Any]:
     cls = registry.method_class(place.name)
     kinds = [name for name in modality.names() if not unfit(cls, modality.named(name))]
-    options = components.options(cls).items()
+    options, said = components.options(cls).items(), components.about(cls)
     return {
         **{key: getattr(place, key) for key in ("name", "family", "kind")},
         **{key: getattr(cls, key) for key in CLAIMS},
         "data": kinds,
-        "options": [{"name": name, "type": _type_name(one.type), "default": one.default} for name, one in options],
+        "options": [
+            {"name": name, **_told(one), **({"about": said[name]} if name in said else {})} for name, one in options
+        ],
+    }
+
+
+def _told(option: components.Option) -> dict[str, Any]:
+    told = {"type": _type_name(option.type), "default": None if option.is_required else option.default}
+    aside = {"bounds": components.described(option.annotation), "choices": [*components.choices(option.type)]}
+    return {
+        **told,
+        **{key: value for key, value in aside.items() if value},
+        **({"required": True} if option.is_required else {}),
     }
 
 
@@ -54,15 +71,30 @@ def _type_name(kind: Any) -> str:
 
 def methods_table(described: list[dict[str, Any]]) -> Table:
     """The methods as a table for a terminal."""
-    table = Table("family", "kind", "method", "the question it asks a sample", "encoder", box=None, pad_edge=False)
+    columns = ("family", "kind", "method", "the question it asks a sample", "encoder", "data")
+    table = Table(*columns, box=None, pad_edge=False)
     before = ("", "")
     for method in described:
         where = (method["family"].replace("_", "-"), method["kind"])
         name = method["name"] + (" (experimental)" if method["experimental"] else "")
         shown = tuple(new if new != old or where != before else "" for new, old in zip(where, before))
-        table.add_row(*shown, name, method["question"], "tokens" if method["needs_tokens"] else "any")
+        table.add_row(*shown, name, method["question"], _encoder(method), _data(method["data"]))
         before = where
     return table
+
+
+def _encoder(method: dict[str, Any]) -> str:
+    """Which encoders a method can teach, and whether it is to be given another besides."""
+    which = "tokens" if method["needs_tokens"] else "no tokens" if method["no_tokens"] else "any"
+    return f"{which}, --teacher" if method["needs_teacher"] else which
+
+
+def _data(kinds: list[str]) -> str:
+    """The kinds of data that a method can be asked of, or those that it cannot, where these are fewer."""
+    others = [name for name in modality.names() if name not in kinds]
+    if not others:
+        return "any"
+    return ", ".join(kinds) if len(kinds) <= len(others) else f"no {' or '.join(others)}"
 
 
 def encoders(recipe: Encoders) -> list[str]:

@@ -99,6 +99,9 @@ class Method(nn.Module, ABC):
         """Whether `start` does anything, so that a sample of the data is only decoded for those who look at it."""
         return type(self).start is not Method.start
 
+    def refuse_batch(self, batch: int) -> None:
+        """Raise UsageError where `batch` samples, over all processes, are too few for the question."""
+
     # What a batch leaves behind (queue, bank, centre, teacher) waits for `after_step`: the loss is to see the state of
     # earlier batches, and a step that is left out because it is not finite leaves nothing behind.
 
@@ -124,4 +127,7 @@ class Method(nn.Module, ABC):
 
     def _view_names(self) -> list[str]:
         shown = [name for name in self.views if name != "index"]
-        return [f"{name} {i + 1}" if shown.count(name) > 1 else name for i, name in enumerate(shown)]
+        return [
+            f"{name} {shown[:place].count(name) + 1}" if shown.count(name) > 1 else name
+            for place, name in enumerate(shown)
+        ]

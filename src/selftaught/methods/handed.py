@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from selftaught.methods.theirs import refuse_unfinished
 from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
 
@@ -54,16 +55,6 @@ def _named(chosen: Any, known: dict[str, type]) -> Any:
     if known.setdefault(name, chosen) is not chosen:
         raise UsageError(f"two methods of yours are called {chosen.__name__}: give one another name")
     return name
-
-
-def refuse_unfinished(cls: type) -> None:
-    """Raise UsageError for a class that is no method, or lacks what one must have."""
-    from selftaught.contracts.method import Method  # imports torch, which takes seconds: names go without it
-
-    if not issubclass(cls, Method):
-        raise UsageError(f"{cls.__name__} is no method: it is to be a subclass of selftaught.Method")
-    if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
-        raise UsageError(f"{cls.__name__} is no whole method: it has no {' and no '.join(lacking)}")
 
 
 def given_again(name: str) -> UsageError:

@@ -36,6 +36,10 @@ class Together(Method):
     def starts(self) -> bool:
         return self.main.starts or self.helper.starts
 
+    def refuse_batch(self, batch: int) -> None:
+        self.main.refuse_batch(batch)
+        self.helper.refuse_batch(batch)
+
     def before_step(self, progress: float) -> None:
         self.main.before_step(progress)
         self.helper.before_step(progress)

@@ -14,6 +14,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
 from selftaught.methods import registry
 from selftaught.methods.guided import unguided
+from selftaught.methods.theirs import laid_to
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
@@ -33,6 +34,8 @@ from selftaught.training.resolve import open_data, preflight, resolve
 
 KINDS: outputs.Kinds = {".png": written.picture("preview"), ".html": written.page("preview", "selftaught preview")}
 
+FAULT = "the method's picture cannot be drawn"
+
 
 def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
     """Draw a few samples, the views made of them and the method's own picture; the file written.
@@ -46,11 +49,13 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
     pictures = modality.named(preparation.modality).PICTURES
     assert pictures, "refused above"
     count = job.recipe.batch_size
-    sheet = pictures.contact_sheet(drawn(job, count, recipe.seed), preparation, columns=count)
+    shown = drawn(job, count, recipe.seed)
+    with laid_to(job.method, FAULT):
+        sheet = pictures.contact_sheet(shown, preparation, columns=count)
     ending = out.suffix.lower()
-    shown = encoded(sheet, made_by=written.mark("preview")) if ending == ".png" else _page(job, sheet, recipe.run)
+    file = encoded(sheet, made_by=written.mark("preview")) if ending == ".png" else _page(job, sheet, recipe.run)
     with outputs.brought(out, "--out", recipe.overwrite, KINDS[ending]) as temporary:
-        write_atomically(temporary, shown)
+        write_atomically(temporary, file)
     return out
 
 
@@ -115,9 +120,11 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     plain_views = job.samples.views(("plain",))(torch.from_numpy(rows), *raw)
     job.method.eval()
     with torch.no_grad(), randomness.at(seed, 0, slice(0, count)):
-        own = job.method.picture(*job.batches.views_of(rows))
+        views = job.batches.views_of(rows)
+        with laid_to(job.method, FAULT):
+            own = {name: shown.cpu() for name, shown in job.method.picture(*views).items()}
     thing = modality.named(job.samples.preparation.modality).THING
-    return {thing: plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
+    return {thing: plain_views[0], **own}
 
 
 def _mixed(preparation: Any) -> int | None:

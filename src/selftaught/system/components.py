@@ -6,13 +6,14 @@ not fit. What bounds cannot say is a function: `Annotated[tuple[float, float], A
 """
 
 import inspect
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -58,6 +59,11 @@ class Option:
     type: Any  # without its bounds, as it is listed for people
     default: Any
     annotation: Any  # with them, as values are held to it
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default, as an option of somebody else's part may."""
+        return self.default is inspect.Parameter.empty
 
 
 class OptionError(UsageError):
@@ -112,10 +118,13 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(SWITCH)
             values[name] = TypeAdapter(annotation, config=FINITE).validate_python(value)
         except ValueError as error:  # pydantic's is one
-            wanted = _described(annotation)
+            wanted = described(annotation)
             reason = f"it is {wanted}" if wanted else problem(error) if isinstance(error, ValidationError) else SWITCH
             told = f"{what} option {name!r} cannot be {short(value)}: {reason}"
             raise OptionError(what, name, told) from None
+    for name, option in known.items():
+        if option.is_required and name not in values:
+            raise OptionError(what, name, f"{what} option {name!r} has no default: choose it, or give it one there")
     return values
 
 
@@ -129,6 +138,26 @@ def _may_be_switch(annotation: Any) -> bool:
     if annotation in (Any, bool) or isinstance(annotation, bool) or get_origin(annotation) is dict:
         return True
     return any(map(_may_be_switch, get_args(annotation)))
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The values that an option can have, where its annotation names them all."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def about(built: Any) -> dict[str, str]:
+    """What the documentation of a class or function says of each of its options, as a sentence or a part of one.
+
+    That is what begins with "`option`", has it, or, for an option alone, begins with "option:".
+    """
+    function = built.__init__ if inspect.isclass(built) else built
+    parts = [part.strip(" .") for part in re.split(r"[.;] ", " ".join((function.__doc__ or "").split()))]
+    said = {}
+    for name in options(built):
+        begin = [part for part in parts if part.startswith((f"`{name}`", f"{name}:"))]
+        if found := begin or [part for part in parts if f"`{name}`" in part]:
+            said[name] = found[0].removeprefix(f"{name}:").strip()
+    return said
 
 
 def short(value: Any, most: int = 80) -> str:
@@ -153,7 +182,7 @@ def problem(error: ValidationError) -> str:
     return line[0].lower() + line[1:]
 
 
-def _described(annotation: Any) -> str | None:
+def described(annotation: Any) -> str | None:
     """What a value must be, as the annotation or a member of its union describes it; the outermost description counts.
 
     That of an item of a tuple says nothing about the tuple.
@@ -161,7 +190,7 @@ def _described(annotation: Any) -> str | None:
     if isinstance(annotation, FieldInfo):
         return annotation.description
     inside = get_args(annotation) if get_origin(annotation) in (Annotated, Union, UnionType) else ()
-    return next((words for part in reversed(inside) if (words := _described(part))), None)
+    return next((words for part in reversed(inside) if (words := described(part))), None)
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -180,10 +209,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return own if own in known else next(iter(get_close_matches(name, known, n=1)), None)
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """A suggestion for a misspelt name."""
+def hint(name: str, known: Iterable[str], most: int = MOST_NAMED) -> str:
+    """A suggestion for a misspelt name, or so many of the `known` ones."""
     known = sorted(known)
     if close := nearest(name, known):
         return f"did you mean {close!r}?"
-    more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
-    return f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there are none"
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return f"there are {', '.join(known[:most])}{more}" if known else "there are none"

@@ -16,7 +16,7 @@ from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.broken import Met
-from selftaught.training.guards import refuse_many
+from selftaught.training.guards import is_reached, refuse_all, refuse_many
 from selftaught.training.job import Job
 from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
@@ -25,6 +25,11 @@ from selftaught.training.looking.looks import Looks
 from selftaught.training.measuring.budget import Pace
 from selftaught.training.recording import Recorder, Stopwatch
 from selftaught.training.saving import Saving
+
+UNREACHED = (
+    "the loss depends on none of the encoder's weights, so they learn nothing: the method is to reckon it with "
+    "self.encoder, without detach() or torch.no_grad()"
+)
 
 
 class Fellow:
@@ -97,6 +102,8 @@ class Follower:
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         self.step = step
+        if step == self.start + 1 and not is_reached(self.job.method.encoder):
+            say(f"warning: {UNREACHED}")
         self._follow_broken(step)
         with processes.telling() if self._is_told() else nullcontext():
             self._follow_through(step, terms)
@@ -203,6 +210,15 @@ class Follower:
             self.keeping.save(step)
             raise
 
+    def _refuse_untaken(self) -> None:
+        """Raise DivergedError, with the state saved, where every step of the run that ends was left out."""
+        try:
+            with distributed.alone():
+                refuse_all(self.left_out, self.step, lambda: self._not_finite(self.step))
+        except DivergedError:
+            self.keeping.save(self.step)
+            raise
+
     def _not_finite(self, step: int) -> list[str]:
         """The samples of a step that hold what no network could learn from."""
         rows = self.job.batches.rows(step - 1)
@@ -240,6 +256,8 @@ class Follower:
         {steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict}; health and verdict are those of
         the network the run ends with.
         """
+        if not over:
+            self._refuse_untaken()
         with Progress("finishing", 3, "parts") as bar:
             self.keeping.finish(self.step, over)
             bar.update(1)

@@ -99,11 +99,32 @@ def refuse_many(bad: Sequence[int], step: int, faulty: Callable[[], Sequence[str
         in_a_row += 1
     if in_a_row > IN_A_ROW or len(bad) > max(FEW, SHARE * step):
         which = f"{in_a_row} steps in a row" if in_a_row > IN_A_ROW else f"{len(bad)} of {step} steps"
-        remedy = "try a lower --lr"
-        if named := faulty():
-            some = f"{len(named)} samples of this step, such as {printable(named[0])},"
-            remedy = f"{some} hold values that are not finite (NaN or infinite): mend or remove such samples"
-        raise DivergedError(
-            f"diverged at step {step}: {which} had a loss or gradient that is not finite; the last good state is kept, "
-            f"and bad_batches.jsonl names the samples; {remedy}"
-        )
+        raise _diverged(bad, step, which, faulty)
+
+
+def refuse_all(bad: Sequence[int], step: int, faulty: Callable[[], Sequence[str]] = tuple) -> None:
+    """Raise DivergedError where a run of `step` steps ends and all were bad, few as they may be: it has learnt nothing.
+
+    bad and faulty as above.
+    """
+    if step and len({*bad}) == step:
+        raise _diverged(bad, step, f"all of its {step} steps" if step > 1 else "its only step", faulty)
+
+
+def _diverged(bad: Sequence[int], step: int, which: str, faulty: Callable[[], Sequence[str]]) -> DivergedError:
+    remedy = "try a lower --lr"
+    if named := faulty():
+        some = f"{len(named)} samples of this step, such as {printable(named[0])},"
+        remedy = f"{some} hold values that are not finite (NaN or infinite): mend or remove such samples"
+    elif len({*bad}) == step:  # so the weights are those of the start, which no learning rate has spoilt
+        remedy = "no step was ever good, so no learning rate is to blame: look at the method and its options"
+    return DivergedError(
+        f"diverged at step {step}: {which} had a loss or gradient that is not finite; the last good state is kept, "
+        f"and bad_batches.jsonl names the samples; {remedy}"
+    )
+
+
+def is_reached(encoder: nn.Module) -> bool:
+    """Whether the last backward pass has come to any of the weights that an encoder learns, if it learns any."""
+    learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
+    return not learnt or any(weight.grad is not None for weight in learnt)

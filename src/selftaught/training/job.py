@@ -15,6 +15,7 @@ from selftaught.contracts.samples import MakeViews, Preparation, Samples
 from selftaught.methods import registry
 from selftaught.methods.guided import guided
 from selftaught.methods.parts.memory import refuse_banks_beyond
+from selftaught.methods.theirs import held_to_contract, laid_to
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
@@ -216,7 +217,9 @@ def _asked(plan: Plan, encoder: Encoder, data: Data, preparation: Preparation) -
         given = (encoder, data, *([teacher_of(plan, preparation).encoder.float()] if cls.needs_teacher else ()))
         if cls.needs_color and data.shape[0] != 3:
             raise UsageError(f"{part.name} needs colour images; these have {data.shape[0]} channel(s)")
-        built.append(cls(*given, **components.checked(f"method {part.name}", cls, part.options)))
+        chosen = components.checked(f"method {part.name}", cls, part.options)
+        with laid_to(cls, f"the method {part.name} cannot be built"):
+            built.append(held_to_contract(cls(*given, **chosen)))
     return Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
 
 

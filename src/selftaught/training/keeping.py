@@ -10,6 +10,7 @@ from typing import Self
 import torch
 
 from selftaught.contracts import modality
+from selftaught.methods import theirs
 from selftaught.run import checkpoint, steps
 from selftaught.run.export import Packed, holds_encoder, packed_encoder, replaced_exports, write_packed
 from selftaught.run.folder import RunFolder
@@ -223,11 +224,15 @@ class Keeping:
         shown = min(PICTURED, job.batches.batch_size)
         views = tuple(as_inputs(job.shown, view) for view in job.batches.first(0, shown))
         job.shown.eval()
-        with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
-            pictures = job.shown.picture(*views)
-        job.shown.train()
-        cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
-        with spared(PICTURES):
-            buffer = io.BytesIO()
-            drawing.contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
-            write_atomically(self.run.folder / PICTURES, buffer.getvalue())
+        try:
+            with theirs.spared(job.shown, f"{PICTURES} could not be drawn"):
+                with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
+                    pictures = job.shown.picture(*views)
+                cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
+                sheet = drawing.contact_sheet(cpu, job.samples.preparation)
+                with spared(PICTURES):
+                    buffer = io.BytesIO()
+                    sheet.save(buffer, "PNG")
+                    write_atomically(self.run.folder / PICTURES, buffer.getvalue())
+        finally:
+            job.shown.train()

@@ -93,6 +93,7 @@ def _pretrain(
         chosen = chosen_by_device(recipe, plan.encoder, samples, device_of(recipe.device).type)
         samples.notes = [*samples.notes, *chosen, *chosen_as_usual(recipe, plan, samples.count)]
         job = prepare(plan, samples, module)
+        job.method.refuse_batch(plan.batch_size)
         job.onlooker, job.hooks = onlooker, hooks
         named = f"{samples.name}-{plan.method.name.removeprefix(IN_PYTHON)}"
         run = RunFolder(processes.led(lambda: plan.out or str(fresh_folder(named))), module)

@@ -7,6 +7,7 @@ from selftaught.contracts.modality import Modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
 
 ASKED = {"up": "which way is up", "color": "about colours"}  # by what Method says that it needs
 
@@ -26,9 +27,18 @@ def _preset(recipe: Pretrain, kind: Modality) -> Any:
     return kind.VIEWS_FOR[recipe.views_for]
 
 
+def refuse_unknown_views(cls: Any, kind: Modality, name: str) -> None:
+    """Raise UsageError where a method, named so, asks for a view that nobody makes."""
+    try:
+        kind.refuse_views({view: {} for view in cls.views})
+    except UsageError as error:
+        raise UsageError(f"the views of {printable(name)}: {error}") from None
+
+
 def refuse_unanswerable(recipe: Pretrain, kind: Modality, name: str) -> None:
     """Raise UsageError where a method, named so, asks what its views do not tell."""
     cls = registry.method_class(name)
+    refuse_unknown_views(cls, kind, name)
     made = options_of(recipe, kind, cls.views)
     for view in dict.fromkeys(cls.views):
         for what, option in kind.lost(view, made[view]).items() if view in made else ():

@@ -17,14 +17,23 @@ TILE = 72  # pixels
 def contact_sheet(pictures: Mapping[str, Tensor], preparation: Preparation, columns: int = 8) -> Image.Image:
     """One row a name, its images (B, C, H, W) in normalised values beside it, enlarged where they are small."""
     shown = {name: visible(images[:columns], preparation) for name, images in pictures.items()}
-    return sheet_of([Row(name, pixels, _tile_size(pixels.shape[1:3])) for name, pixels in shown.items()])
+    tallest = max((pixels.shape[1] for pixels in shown.values()), default=TILE)
+    most = tallest * _scale(tallest)  # or a part of an image could stand there larger than the whole
+    return sheet_of([Row(name, pixels, _tile_size(pixels.shape[1:3], most)) for name, pixels in shown.items()])
 
 
-def _tile_size(size: Sequence[int]) -> tuple[int, int]:
-    """Width and height of a tile: whole multiples of small images (H, W), about TILE pixels high."""
+def _tile_size(size: Sequence[int], most: float) -> tuple[int, int]:
+    """Width and height of a tile of images (H, W), `most` pixels high at most."""
     height, width = size
-    scale = max(1, round(TILE / height)) if height < TILE else TILE * 2 / max(height, TILE * 2)
+    scale = _scale(height)
+    if height * scale > most:
+        scale = most // height
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _scale(height: int) -> float:
+    """How many times larger images are drawn: whole multiples of small ones, about TILE pixels high."""
+    return max(1, round(TILE / height)) if height < TILE else TILE * 2 / max(height, TILE * 2)
 
 
 def visible(images: Tensor, preparation: Preparation) -> NDArray[np.uint8]:

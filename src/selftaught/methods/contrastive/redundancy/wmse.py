@@ -47,16 +47,21 @@ class WMSE(Method):
         z = self.projector(seen.flatten(0, 1)).unflatten(0, (2, -1))
         everyone = of_everyone(z)  # 2 x (all samples) x dim
         count = everyone.shape[1]
+        if self.training:  # a look may have fewer samples than a batch, and asks for answers, not for a loss
+            self.refuse_batch(count)
         size = min(self.group, count)
-        # Without their mean, samples span one direction less than there are.
-        if size < self.dim or (size == self.dim and not self.epsilon):
-            way = "a larger --batch-size" + (", or --method.epsilon 0.0001" if size == self.dim else "")
-            raise UsageError(f"wmse cannot whiten {self.dim} features of {count} samples; use {way}")
         order = randomness.whole((self.iterations, count), "groups", z.device).argsort(dim=1)
         # Whole groups only: what is left over sits out this division of the batch.
         groups = order[:, : count // size * size].reshape(-1, size)
         a, b = whitened(everyone[:, groups], self.epsilon)
         return {"cosine": cosine_distance(a.flatten(0, 1), b.flatten(0, 1))}
+
+    def refuse_batch(self, batch: int) -> None:
+        size = min(self.group, batch)
+        # Without their mean, samples span one direction less than there are.
+        if size < self.dim or (size == self.dim and not self.epsilon):
+            way = "a larger --batch-size" + (", or --method.epsilon 0.0001" if size == self.dim else "")
+            raise UsageError(f"wmse cannot whiten {self.dim} features of {batch} samples; use {way}")
 
     def chance(self, batch: int) -> float:
         return 2.0  # the squared distance of unit vectors at right angles
