@@ -145,3 +145,9 @@ def changed_in(run: Path, part: str, options: dict[str, Any]) -> Path:
     plan[part]["options"] |= options
     file.write_text(yaml.safe_dump(plan))
     return file
+
+
+def test_what_a_run_of_before_was_given_as_nothing_is_handed_over_as_nothing() -> None:
+    kept = handed_over({"fingerprint": "1", "method": "simclr", "init": "", "groups": " "})
+    assert Pretrain.parse({"data": "x", **kept}).init is None and kept == {"method": "simclr"}
+    assert handed_over({"method": "simclr", "init": ""})["init"] == "", "which a person wrote, and is refused"

@@ -107,7 +107,7 @@ def _refuse_one_place(found: Sequence[Entrant]) -> None:
 
 def _refuse_impossible(entrant: Entrant) -> None:
     """Raise UsageError for a setting that cannot be, before anything is trained."""
-    recipe = Pretrain.parse({"data": "", **entrant.recipe()})
+    recipe = Pretrain.parse({"data": "data", **entrant.recipe()})
     method = registry.method_class(entrant.method)
     with components.asked_anew():
         components.checked(f"method {entrant.method}", method, recipe.method.options)

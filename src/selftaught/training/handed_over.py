@@ -6,7 +6,7 @@ from typing import Any
 from selftaught.contracts import modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
-from selftaught.run.recipes.fields import Mark, Recipe
+from selftaught.run.recipes.fields import Mark, Recipe, is_blank
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -29,7 +29,8 @@ def handed_over(values: Mapping[str, Any], given: Collection[str] = ()) -> dict[
         left_out.add("steps")
     if "init" in given and not values.get("init"):
         left_out |= OF_INIT
-    kept = {name: value for name, value in values.items() if name not in left_out}
+    # An empty text was taken for nothing once.
+    kept = {name: value for name, value in values.items() if name not in left_out and not is_blank(value)}
     if kept.get("training") and not PACED_BY.isdisjoint(given):
         decided = _pace(values)
         kept["training"] = {n: v for n, v in kept["training"].items() if n not in decided or decided[n] != v}

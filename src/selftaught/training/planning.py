@@ -35,7 +35,7 @@ def planned_by_all(
     if processes.count() == 1:
         return decided()
     values, small, budget, since = processes.led(told)
-    plan = Plan.parse(values)
+    plan = Plan.parse(values, saved=True)
     return plan, Pace(Work(plan.grow, small), budget, since)
 
 

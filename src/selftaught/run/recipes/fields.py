@@ -72,6 +72,13 @@ def _holds_array(value: Any) -> bool:
     return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a setting is a text that says nothing, or has one among its items."""
+    if isinstance(value, list | tuple):
+        return any(map(is_blank, value))
+    return isinstance(value, str) and not value.strip()
+
+
 class FieldError(UsageError):
     """A value that a field of a recipe cannot have; `field` is the name of the field."""
 
@@ -89,8 +96,12 @@ class Recipe(Said):
     FIRST: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate plain values; the first problem is a usage error in one line."""
+    def parse(cls, values: dict[str, Any], saved: bool = False) -> Self:
+        """Validate plain values; the first problem is a usage error in one line.
+
+        saved: whether they were written down or handed over, and were checked before that. An empty text, which once
+        was taken for nothing, is refused in others: whoever gives one has a variable that is not set.
+        """
         values = {name: _plain(value) for name, value in values.items()}
         for name, value in values.items():
             refuse_secrets(value)  # before anything shows or keeps it
@@ -99,6 +110,9 @@ class Recipe(Said):
                 raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, known)}")
             if _holds_array(value):
                 raise UsageError(f"{name!r} cannot be an array")
+            if is_blank(value) and value != cls.model_fields[name].default and not saved:
+                way = "" if cls.model_fields[name].is_required() else "leave it out, or "
+                raise FieldError(name, f"--{name.replace('_', '-')} is empty: {way}say what it is to be")
         try:
             return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
         except ValidationError as error:
@@ -160,7 +174,7 @@ class Recipe(Said):
         """Read what `save` wrote."""
         values = read_settings(file, printable(file))
         try:
-            return cls.parse(values)
+            return cls.parse(values, saved=True)
         except UsageError as error:
             raise UsageError(f"{printable(file)}: {error}") from None
 
