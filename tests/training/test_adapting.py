@@ -16,6 +16,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.adapting import LowRank, adapt
 from selftaught.training.layers import depths
+from selftaught.training.looking.health import SKETCHED, sketched
 from tests.networks import HALVED
 
 SEEN = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -70,6 +71,29 @@ def test_what_is_added_has_the_rank_and_the_scale() -> None:
     added = thin(torch.zeros(6, 4, 3, 3)).flatten(1)
     assert int(torch.linalg.matrix_rank(added)) == 2 and torch.allclose(added, 2 * thin.up @ thin.down)
     assert len(LowRank(torch.zeros(3, 1), 8).down) == 1, "no rank above the weight's own"
+
+
+def test_how_far_weights_have_moved_counts_what_is_added_and_not_the_thin_matrices() -> None:
+    network = encoder("test_vit")
+    began = {name: weight.detach().clone() for name, weight in network.net.named_parameters()}
+    adapt(network, "lora:2")
+    thin = [layer for layer in network.modules() if isinstance(layer, LowRank)]
+    held = {name: weight for name, weight in began.items() if name.removesuffix(".weight") in _added_to(network)}
+    before = sketched(network)
+    assert torch.equal(before, _picked(held))
+    for layer in thin:
+        nn.init.constant_(layer.up, 1e-4)
+    now = merged(network.net)
+    assert torch.equal(sketched(network), _picked({name: now[name] for name in held}))
+    assert 0 < float((sketched(network) - before).norm() / before.norm()) < 0.01
+
+
+def _added_to(network: Encoder) -> set[str]:
+    return {name for name, layer in network.net.named_modules() if hasattr(layer, "parametrizations")}
+
+
+def _picked(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([w.detach().flatten()[:: 1 + w.numel() // SKETCHED] for w in weights.values()])
 
 
 def test_a_network_without_such_weights_is_refused() -> None:

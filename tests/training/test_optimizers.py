@@ -1,9 +1,13 @@
 """Optimisers: LARS against its formula, groups, scaling and schedules."""
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+import selftaught
 from selftaught.contracts.method import Training
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
@@ -100,6 +104,14 @@ def test_biases_and_norms_may_have_a_rate_of_their_own() -> None:
     for name in ("layer.bias", "norm.weight", "norm.bias", "head.bias"):
         assert found[name] == pytest.approx(0.0048 * 8 / 2)
     assert len(build_optimizer(Net(), Training(), 256).param_groups) == 2  # nothing is parted where there is no other
+
+
+def test_the_rate_written_down_is_the_one_announced_whatever_layers_have_of_it(tmp_path: Path) -> None:
+    slow = {"layer_decay": 0.5, "frozen": 0.5, "warmup": 0.0, "lr": 0.2, "scaling": "none", "final_lr": 0.1}
+    how = {"encoder": "test_resnet", "limit": 64, "batch_size": 16, "size": 16, "map": 0, "steps": 4, "log_every": 1}
+    run = selftaught.pretrain("sklearn:digits", training=slow, out=tmp_path / "run", **how, precision="32-true")
+    expected = [0.2 * (0.1 + 0.9 * (1 + math.cos(math.pi * step / 4)) / 2) for step in (1, 2, 3, 4)]
+    assert [line["lr"] for line in run.metrics()] == pytest.approx(expected)
 
 
 def test_adams_decay_is_a_part_of_the_gradient() -> None:

@@ -12,12 +12,12 @@ from selftaught.run.quantities import NONE
 from selftaught.system import processes
 from selftaught.system.files import spared
 from selftaught.system.saying import say
-from selftaught.system.text import printable, rounded
+from selftaught.system.text import number_of, printable, rounded
 from selftaught.training.broken import describe_data
 from selftaught.training.few import advice
 from selftaught.training.job import Job
 from selftaught.training.looking.features import norms_of
-from selftaught.training.optimizers import scaled_lr
+from selftaught.training.optimizers import rate_at, scaled_lr
 from selftaught.training.own_views import in_words as own_in_words
 from selftaught.training.starting import in_words, teacher_of
 
@@ -87,10 +87,12 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
     if left := job.shown.encoder.left_out:
         say(f"         a feature ends with {left:,} numbers by patches of the data itself, which nothing trains")
     say(
-        f"training {recipe.steps:,} steps of {recipe.batch_size} "
+        f"training {number_of(recipe.steps, 'step')} of {recipe.batch_size} "
         f"({rounded(recipe.steps / job.batches.steps_per_epoch)} epochs), {preset.optimizer}, "
         f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
+    if not any(rate_at(preset, step / recipe.steps) for step in range(1, recipe.steps + 1)):
+        say("         the schedule has a rate of 0 in each of them, so the encoder learns nothing: take more steps")
     if (count := processes.count()) > 1:
         shared = "" if recipe.shard == NONE else f"; weights are spread over {recipe.shard}"
         each = recipe.batch_size // count
