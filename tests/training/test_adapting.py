@@ -14,7 +14,8 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import merged
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.training.adapting import LowRank, adapt
+from selftaught.training.adapting import LowRank, adapt, count_weights
+from selftaught.training.announcing import in_millions
 from selftaught.training.layers import depths
 from selftaught.training.looking.health import SKETCHED, sketched
 from tests.networks import HALVED
@@ -96,6 +97,16 @@ def _picked(weights: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([w.detach().flatten()[:: 1 + w.numel() // SKETCHED] for w in weights.values()])
 
 
+def test_what_learns_is_counted_and_what_is_added_is_none_of_the_networks_weights() -> None:
+    whole = count_weights(encoder())[0]
+    assert count_weights(encoder()) == (whole, whole)
+    network = encoder()
+    adapt(network, "lora:1")
+    thin = sum(w.numel() for layer in network.modules() if isinstance(layer, LowRank) for w in layer.parameters())
+    assert count_weights(network) == (whole, thin) and 0 < thin < whole
+    assert (in_millions(11_234_567), in_millions(0), in_millions(8_000)) == ("11.2", "0.0", "0.008")
+
+
 def test_a_network_without_such_weights_is_refused() -> None:
     network = encoder("test_vit")
     network.net = nn.Sequential(nn.Flatten(), nn.Conv1d(3, 3, 3, groups=3))
@@ -105,13 +116,19 @@ def test_a_network_without_such_weights_is_refused() -> None:
 
 @pytest.mark.parametrize("how", ["lora:2", "norms", "last:1"])
 @pytest.mark.parametrize("method", ["byol", "simclr"])
-def test_a_run_learns_them_alone_and_is_exported_whole(how: str, method: str, tmp_path: Path) -> None:
+def test_a_run_learns_them_alone_and_is_exported_whole(
+    how: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     same = {"encoder": HALVED, "limit": 64, "batch_size": 16, "precision": "32-true", "layout": "contiguous"}
     same |= {"map": 0, "checkpoint_every": "2"}
     first = selftaught.pretrain("sklearn:digits", method=method, steps=1, out=tmp_path / "first", **same)
     out = tmp_path / "run"
     same |= {"init": str(first.folder), "adapt": how, "training": {"frozen": 0.0}}
     run = selftaught.pretrain("sklearn:digits", method=method, steps=4, out=out, **same)
+    whole = sum(weight.numel() for weight in run.encoder().net.parameters())
+    said = capsys.readouterr().err
+    assert f"M weights ({len(list(run.encoder().net.parameters()))} of" in said and f"only {how} learns: " in said
+    assert f" of {in_millions(whole)} M weights" in said
     began, now = (load_file(run.folder / name / "model.safetensors") for name in ("initial", "encoder"))
     assert began.keys() == now.keys()
     measured = ("running_mean", "running_var", "num_batches_tracked")

@@ -14,7 +14,7 @@ from selftaught.system import components
 from selftaught.system.components import hint, meant
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
-from selftaught.training.resolve import training_preset
+from selftaught.training.presets import training_preset
 
 VARIED = ("method", "training", "views", "lr", "batch_size")  # what else differs would be another comparison
 MOST = 100  # settings

@@ -51,6 +51,14 @@ def used_weights(encoder: nn.Module) -> Iterator[Tensor]:
                 yield own
 
 
+def count_weights(encoder: nn.Module) -> tuple[int, int]:
+    """How many numbers the weights of an encoder have, without what is added to them, and how many numbers learn."""
+    thin = [weight for layer in encoder.modules() if isinstance(layer, LowRank) for weight in layer.parameters()]
+    every = list(encoder.parameters())
+    whole = sum(weight.numel() for weight in every) - sum(weight.numel() for weight in thin)
+    return whole, sum(weight.numel() for weight in every if weight.requires_grad)
+
+
 def adapt(encoder: Encoder, how: str) -> None:
     """Leave an encoder, in place, only those weights to learn that `how` names.
 

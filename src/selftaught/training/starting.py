@@ -15,7 +15,6 @@ from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Samples
 from selftaught.run.export import encoder_about
 from selftaught.run.known import Known, folder_of, known_of
-from selftaught.run.quantities import ALL
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -179,12 +178,11 @@ def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
     return recipe.model_copy(update={"teacher_fingerprint": recipe.teacher_fingerprint or teacher.fingerprint})
 
 
-def in_words(training: Training, adapt: str) -> str:
+def in_words(training: Training) -> str:
     """How a run goes on from known weights."""
     told = f"layers learn {training.layer_decay:g} times as fast as the next one" if training.layer_decay < 1 else ""
     waits = f"the first half of them waits for {training.frozen:.0%} of training" if training.frozen else ""
-    learning = "" if adapt == ALL else f"only {adapt} learns"
-    return ", ".join(filter(None, (told, waits, learning))) + "; --preset own starts as from nothing"
+    return ", ".join(filter(None, (told, waits))) + "; --preset own starts as from nothing"
 
 
 def normalised(recipe: Pretrain, samples: Samples, kind: Modality) -> Pretrain:
