@@ -60,6 +60,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"also": {"method": "rotation", "weight": True}}, "--also.weight cannot be True: it is not true or false"),
         ({"batch_size": "1000000000"}, "^--batch-size cannot be 1000000000: input should be less than or equal to"),
         ({"also": "rotation:0"}, "^--also cannot be 'rotation:0': its weight is 0.0, and input should be greater than"),
+        ({"budget": "0s"}, "^--budget cannot be '0s': input should be greater than 0$"),
         ({"grow": "2:0.5"}, "^--grow cannot be '2:0.5': its side is 2.0, and input should be less than or equal to 1"),
         ({"also": {"method": "rotation", "weight": 0}}, "^--also.weight cannot be 0: input should be greater than"),
         ({"steps": "1e9"}, "^--steps cannot be '1e9': a whole number is written in digits alone$"),

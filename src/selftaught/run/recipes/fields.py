@@ -133,7 +133,7 @@ class Recipe(Said):
                 shown = f"{field}: {{name: ..., options: {{{inside[0]}: {short(first['input'])}}}}}"
                 raise FieldError(field, f"{told}, as in {shown}") from None
             told = problem(error)
-            if isinstance(given, str) and isinstance(first["loc"][-1], str) and str(first["input"]) != given:
+            if inside and isinstance(given, str) and isinstance(first["loc"][-1], str) and str(first["input"]) != given:
                 wrong, told = short(given, 200), f"its {inside[-1]} is {wrong}, and {told}"
             raise FieldError(field, f"{flag} cannot be {wrong}: {told}") from None
 
