@@ -21,7 +21,7 @@ from selftaught.methods import registry
 from selftaught.run import layout
 from selftaught.run.recipes import Demo, Evaluate, Pretrain
 from selftaught.system import components
-from selftaught.training.resolve import training_preset
+from selftaught.training.presets import training_preset
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

@@ -33,7 +33,7 @@ def short_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_three_devices_make_the_very_features_of_one(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 70, 0))  # batches that fill no round, and a last short one
     encoder = estimate_norms(build_encoder(Part(name="test_resnet"), images.preparation), images)
-    data = open_labelled(Evaluate.parse({"run": "", "train": str(tmp_path / "a.npz")}), images.preparation)
+    data = open_labelled(Evaluate.parse({"run": "run", "train": str(tmp_path / "a.npz")}), images.preparation)
 
     def made() -> list[Tensor]:
         shown = taken(encoder, [images], (), lambda done: None, 70)

@@ -1,9 +1,13 @@
 """What the fields of recipes are marked as: what resuming, recipe files, other commands and measuring make of them."""
 
+from pathlib import Path
+from typing import get_origin
+
 import pytest
 
 from selftaught.run.recipes import Check, Compare, Pretrain, Preview
-from selftaught.run.recipes.fields import Mark, Recipe
+from selftaught.run.recipes.fields import FieldError, Mark, Recipe
+from selftaught.system.errors import UsageError
 
 RECIPES = Recipe.__subclasses__()
 
@@ -89,3 +93,23 @@ def test_a_field_of_one_name_is_marked_alike_in_all_commands_that_are_resumed() 
     for name in Compare.model_fields.keys() & Pretrain.model_fields.keys():
         both = [recipe.model_fields[name].metadata for recipe in (Compare, Pretrain)]
         assert [mark in both[0] for mark in resumed] == [mark in both[1] for mark in resumed], name
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.__name__)
+def test_what_is_given_as_nothing_is_refused(recipe: type[Recipe], blank: str) -> None:
+    for name, field in recipe.model_fields.items():
+        if get_origin(field.annotation) is dict or blank == field.default:
+            continue
+        given = (blank,) if get_origin(field.annotation) is tuple else blank
+        with pytest.raises(FieldError, match=f"^--{name.replace('_', '-')} is empty: .*say what it is to be$") as found:
+            recipe.parse({name: given})
+        assert found.value.field == name and ("leave it out, or" in str(found.value)) != field.is_required()
+
+
+def test_a_file_of_before_that_says_nothing_of_a_field_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("data: x\ninit: ''\ngroups: ''\n")
+    assert (Pretrain.load(tmp_path / "recipe.yaml").init or None) is None
+    assert Pretrain.parse({"data": "x", "init": None}).init is None
+    with pytest.raises(UsageError, match=r"^--groups is empty: leave it out, or say what it is to be$"):
+        Pretrain.parse({"data": "x", "groups": ""})

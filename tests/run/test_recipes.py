@@ -58,6 +58,14 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"size": [True, 32]}, "--size cannot be \\[True, 32\\]: it is not true or false"),
         ({"budget": False}, "--budget cannot be False: it is not true or false"),
         ({"also": {"method": "rotation", "weight": True}}, "--also.weight cannot be True: it is not true or false"),
+        ({"batch_size": "1000000000"}, "^--batch-size cannot be 1000000000: input should be less than or equal to"),
+        ({"also": "rotation:0"}, "^--also cannot be 'rotation:0': its weight is 0.0, and input should be greater than"),
+        ({"budget": "0s"}, "^--budget cannot be '0s': input should be greater than 0$"),
+        ({"grow": "2:0.5"}, "^--grow cannot be '2:0.5': its side is 2.0, and input should be less than or equal to 1"),
+        ({"also": {"method": "rotation", "weight": 0}}, "^--also.weight cannot be 0: input should be greater than"),
+        ({"steps": "1e9"}, "^--steps cannot be '1e9': a whole number is written in digits alone$"),
+        ({"adapt": "last:9999"}, "^--adapt cannot be 'last:9999': last takes a number from 1 to 512$"),
+        ({"adapt": "lora:0"}, "^--adapt cannot be 'lora:0': lora takes a number from 1 to 1,024$"),
         ({"shard": "1"}, "--shard cannot be '1': it is a number of processes from 2 to 1,048,576, none or auto"),
     ],
 )
@@ -187,6 +195,23 @@ def test_a_value_that_stands_in_a_recipe_file_is_said_to(tmp_path: Path) -> None
         with pytest.raises(UsageError) as caught:
             command.main(["photos", "--recipe", str(file), *words], standalone_mode=False)
         assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epocs: 3\n", "pretrain has no option 'epocs'; did you mean 'epochs'?"),
+        ("also: {weight: 0.5}\n", "--also.method is missing"),
+        ("grow: {side: 0.5}\n", "--grow.steps is missing"),
+        ("init: ''\n", "--init is empty: leave it out, or say what it is to be"),
+    ],
+)
+def test_whatever_is_wrong_with_a_recipe_file_names_it(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "start.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        RecipeCommand(Pretrain, "data", print).main(["photos", "--recipe", str(file)], standalone_mode=False)
+    assert str(caught.value) == f"--recipe {file}: {said}"
 
 
 def test_a_saved_recipe_that_holds_no_settings_or_odd_ones_gets_one_line(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import merged
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.training.adapting import LowRank, adapt
+from selftaught.training.adapting import LowRank, adapt, count_weights
+from selftaught.training.announcing import in_millions
 from selftaught.training.layers import depths
+from selftaught.training.looking.health import SKETCHED, sketched
 from tests.networks import HALVED
 
 SEEN = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -72,6 +74,39 @@ def test_what_is_added_has_the_rank_and_the_scale() -> None:
     assert len(LowRank(torch.zeros(3, 1), 8).down) == 1, "no rank above the weight's own"
 
 
+def test_how_far_weights_have_moved_counts_what_is_added_and_not_the_thin_matrices() -> None:
+    network = encoder("test_vit")
+    began = {name: weight.detach().clone() for name, weight in network.net.named_parameters()}
+    adapt(network, "lora:2")
+    thin = [layer for layer in network.modules() if isinstance(layer, LowRank)]
+    held = {name: weight for name, weight in began.items() if name.removesuffix(".weight") in _added_to(network)}
+    before = sketched(network)
+    assert torch.equal(before, _picked(held))
+    for layer in thin:
+        nn.init.constant_(layer.up, 1e-4)
+    now = merged(network.net)
+    assert torch.equal(sketched(network), _picked({name: now[name] for name in held}))
+    assert 0 < float((sketched(network) - before).norm() / before.norm()) < 0.01
+
+
+def _added_to(network: Encoder) -> set[str]:
+    return {name for name, layer in network.net.named_modules() if hasattr(layer, "parametrizations")}
+
+
+def _picked(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([w.detach().flatten()[:: 1 + w.numel() // SKETCHED] for w in weights.values()])
+
+
+def test_what_learns_is_counted_and_what_is_added_is_none_of_the_networks_weights() -> None:
+    whole = count_weights(encoder())[0]
+    assert count_weights(encoder()) == (whole, whole)
+    network = encoder()
+    adapt(network, "lora:1")
+    thin = sum(w.numel() for layer in network.modules() if isinstance(layer, LowRank) for w in layer.parameters())
+    assert count_weights(network) == (whole, thin) and 0 < thin < whole
+    assert (in_millions(11_234_567), in_millions(0), in_millions(8_000)) == ("11.2", "0.0", "0.008")
+
+
 def test_a_network_without_such_weights_is_refused() -> None:
     network = encoder("test_vit")
     network.net = nn.Sequential(nn.Flatten(), nn.Conv1d(3, 3, 3, groups=3))
@@ -81,13 +116,19 @@ def test_a_network_without_such_weights_is_refused() -> None:
 
 @pytest.mark.parametrize("how", ["lora:2", "norms", "last:1"])
 @pytest.mark.parametrize("method", ["byol", "simclr"])
-def test_a_run_learns_them_alone_and_is_exported_whole(how: str, method: str, tmp_path: Path) -> None:
+def test_a_run_learns_them_alone_and_is_exported_whole(
+    how: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     same = {"encoder": HALVED, "limit": 64, "batch_size": 16, "precision": "32-true", "layout": "contiguous"}
     same |= {"map": 0, "checkpoint_every": "2"}
     first = selftaught.pretrain("sklearn:digits", method=method, steps=1, out=tmp_path / "first", **same)
     out = tmp_path / "run"
     same |= {"init": str(first.folder), "adapt": how, "training": {"frozen": 0.0}}
     run = selftaught.pretrain("sklearn:digits", method=method, steps=4, out=out, **same)
+    whole = sum(weight.numel() for weight in run.encoder().net.parameters())
+    said = capsys.readouterr().err
+    assert f"M weights ({len(list(run.encoder().net.parameters()))} of" in said and f"only {how} learns: " in said
+    assert f" of {in_millions(whole)} M weights" in said
     began, now = (load_file(run.folder / name / "model.safetensors") for name in ("initial", "encoder"))
     assert began.keys() == now.keys()
     measured = ("running_mean", "running_var", "num_batches_tracked")

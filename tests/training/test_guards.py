@@ -203,6 +203,7 @@ def test_a_batch_that_nobody_named_is_taken_in_parts_that_fit(
     (batch, chunk), roomy = found
     assert batch == 16 and chunk is not None and 2 <= chunk < batch and roomy == (batch, None)
     said = capsys.readouterr().err
+    assert f"batch norm sees {chunk} samples of a device at a time at most, not the whole batch" in said
     assert (
         said.count("a batch of 16 needs ") == 1 and f": --encode-chunk {chunk} takes it in parts; --batch-size" in said
     )

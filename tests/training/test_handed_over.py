@@ -57,7 +57,18 @@ def test_such_a_run_is_begun_again_and_foreseen(
 def test_two_lengths_by_hand_stay_a_mistake(array: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("method: rotation\nepochs: 2\nsteps: 3\n")
     assert run_command(["pretrain", array, "--recipe", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "r")]) == 2
-    assert "give one of --epochs and --steps, not both" in capsys.readouterr().err
+    file = tmp_path / "mine.yaml"
+    said = f"--recipe {file}: give one of --epochs and --steps, not both; leave steps out of it"
+    assert said in capsys.readouterr().err
+
+
+def test_a_flag_counts_where_the_file_says_the_setting_by_its_other_name() -> None:
+    mine = {"lr": 0.01, "training": {"batch_size": 8, "warmup": 0.2}}
+    assert handed_over(mine, {"training.lr"}) == {"training": {"batch_size": 8, "warmup": 0.2}}
+    assert handed_over(mine, {"batch_size"}) == {"lr": 0.01, "training": {"warmup": 0.2}}
+    assert handed_over(mine, {"lr"}) == mine
+    plan = {"fingerprint": "f", "lr": 0.01, "batch_size": None, "training": {"lr": 0.5, "batch_size": 8}}
+    assert handed_over(plan) == {"lr": 0.01, "batch_size": None, "training": {"batch_size": 8}}, "as it counted"
 
 
 @pytest.mark.parametrize(
@@ -145,3 +156,9 @@ def changed_in(run: Path, part: str, options: dict[str, Any]) -> Path:
     plan[part]["options"] |= options
     file.write_text(yaml.safe_dump(plan))
     return file
+
+
+def test_what_a_run_of_before_was_given_as_nothing_is_handed_over_as_nothing() -> None:
+    kept = handed_over({"fingerprint": "1", "method": "simclr", "init": "", "groups": " "})
+    assert Pretrain.parse({"data": "x", **kept}).init is None and kept == {"method": "simclr"}
+    assert handed_over({"method": "simclr", "init": ""})["init"] == "", "which a person wrote, and is refused"

@@ -95,6 +95,24 @@ def test_a_learning_rate_near_nothing_is_told(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err.count("raise --lr") == 1
 
 
+def test_weights_that_no_step_has_moved_have_learnt_nothing() -> None:
+    same = [{**look, "weights_moved": 0.0} for look in looks(0.3)]
+    state, told = verdict(same, START, None, 1e-3)
+    assert state == "hardly moving" and told.startswith("nothing is learnt: the encoder's weights are as they were")
+    assert verdict(same, START, None, None)[0] == "learning"  # the learning rate has not been reached
+    assert verdict([{**same[0], "weights_moved": 0.01}, *same], START, None, 1e-3)[0] == "learning"
+
+
+def test_a_single_step_is_said_to_teach_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    how = {**HOW, "method": "simclr", "limit": 64, "epochs": None}
+    one = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "one"), steps=1, **how)
+    said = capsys.readouterr().err
+    assert "training 1 step of 32 " in said and "a rate of 0 in each of them, so the encoder learns nothing" in said
+    assert one.status["verdict"].startswith("nothing is learnt") and one.status["state"] == "done"
+    two = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "two"), steps=2, **how)
+    assert "learns nothing" not in capsys.readouterr().err and two.status["verdict"] == "learning"
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
 def test_another_optimiser_has_a_rate_that_moves_the_weights(optimizer: str, tmp_path: Path) -> None:
     how = {**HOW, "method": "simsiam" if optimizer == "adamw" else "simclr", "training": {"optimizer": optimizer}}

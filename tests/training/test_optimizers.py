@@ -1,16 +1,22 @@
 """Optimisers: LARS against its formula, groups, scaling and schedules."""
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+import selftaught
 from selftaught.contracts.method import Training
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
+from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
-from selftaught.training.resolve import Counted, resolve, training_preset
+from selftaught.training.presets import as_begun, training_preset
+from selftaught.training.resolve import Counted, resolve
 
 
 def test_lars_takes_the_papers_step() -> None:
@@ -100,6 +106,32 @@ def test_biases_and_norms_may_have_a_rate_of_their_own() -> None:
     for name in ("layer.bias", "norm.weight", "norm.bias", "head.bias"):
         assert found[name] == pytest.approx(0.0048 * 8 / 2)
     assert len(build_optimizer(Net(), Training(), 256).param_groups) == 2  # nothing is parted where there is no other
+
+
+def test_the_rate_written_down_is_the_one_announced_whatever_layers_have_of_it(tmp_path: Path) -> None:
+    slow = {"layer_decay": 0.5, "frozen": 0.5, "warmup": 0.0, "lr": 0.2, "scaling": "none", "final_lr": 0.1}
+    how = {"encoder": "test_resnet", "limit": 64, "batch_size": 16, "size": 16, "map": 0, "steps": 4, "log_every": 1}
+    run = selftaught.pretrain("sklearn:digits", training=slow, out=tmp_path / "run", **how, precision="32-true")
+    expected = [0.2 * (0.1 + 0.9 * (1 + math.cos(math.pi * step / 4)) / 2) for step in (1, 2, 3, 4)]
+    assert [line["lr"] for line in run.metrics()] == pytest.approx(expected)
+
+
+def test_a_batch_that_is_said_in_the_preset_is_the_batch() -> None:
+    samples = Counted(64, Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.5,) * 3))
+    asked = {"data": "x", "device": "cpu"}
+    assert resolve(Pretrain.parse(asked), samples).batch_size == 16  # a quarter of the samples at most
+    assert resolve(Pretrain.parse({**asked, "training": {"batch_size": 48}}), samples).batch_size == 48
+    begun = Pretrain.parse({**asked, "batch_size": 16, "training": {"batch_size": 48}, "fingerprint": "f"})
+    assert resolve(begun, samples).batch_size == 16, "as the run began"
+
+
+def test_a_run_that_goes_on_may_be_told_what_its_preset_has_anyway() -> None:
+    saved = Pretrain.parse({"data": "x", "training": {"warmup": 0.2}, "fingerprint": "f"})
+    same = Pretrain.parse({"data": "x", "resume": True, "out": "r", "training": {"warmup": 0.2, "final_lr": 0.0}})
+    assert as_begun(same, saved).continued(saved).training == {"warmup": 0.2}
+    other = Pretrain.parse({"data": "x", "resume": True, "out": "r", "training": {"final_lr": 0.1}})
+    with pytest.raises(UsageError, match=r"--training is \{'final_lr': 0.1\}, but the run was started with"):
+        as_begun(other, saved).continued(saved)
 
 
 def test_adams_decay_is_a_part_of_the_gradient() -> None:

@@ -113,6 +113,11 @@ def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Pat
             r"exemplar has not taught vision transformers anything yet \(after 200,000 .*\): try --encoder resnet18",
         ),
         ({"steps": 3, "epochs": 2}, "not both"),
+        (
+            {"lr": 0.01, "training": {"lr": 0.5}},
+            "--lr 0.01 and --training.lr 0.5 are two values of one setting: give one",
+        ),
+        ({"batch_size": 8, "training": {"batch_size": 4}}, "--batch-size 8 and --training.batch_size 4 are two values"),
         ({"devices": "several"}, "it is a number from 1 to 1,024, or all"),
     ],
 )

@@ -116,6 +116,59 @@ def test_a_file_of_weights_is_taken_for_the_runs_network(tmp_path: Path) -> None
         assert torch.allclose(found((unit - 0.3) / 0.4), expected, atol=1e-5)
 
 
+def save_own(folder: Path) -> None:
+    """An encoder as runs leave it, with the stem of small images and a normalisation of its own."""
+    torch.manual_seed(1)
+    seen = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.1, 0.2, 0.3), std=(0.2,) * 3)
+    save_encoder(build_encoder(PART, seen), PART, seen, folder, {})
+
+
+def own_and_file(layout: str, place: Path) -> tuple[Path, Path]:
+    """A folder that tells which network its weights are of, and the file of these."""
+    if layout == "timm":
+        torch.manual_seed(1)
+        save_for_hf(timm.create_model("test_vit", num_classes=0), place, model_config={"num_classes": 0})
+        return place, place / "model.safetensors"
+    save_own(place / "encoder")
+    return place, place / "encoder/model.safetensors"
+
+
+@pytest.mark.parametrize("layout", ["run", "timm"])
+def test_a_file_in_a_folder_that_tells_of_it_is_what_the_folder_is(layout: str, tmp_path: Path) -> None:
+    folder, file = own_and_file(layout, tmp_path / "theirs")
+    by_folder, by_file = (load_pretrained(str(source), PART, GREY)[0] for source in (folder, file))
+    assert by_file.preparation == by_folder.preparation
+    shown = torch.randn(4, *by_folder.preparation.shape)
+    with torch.no_grad():
+        assert torch.equal(by_file(shown), by_folder(shown))
+
+
+def test_of_a_file_that_two_stems_fit_it_is_said_which_was_taken(tmp_path: Path) -> None:
+    save_own(tmp_path / "encoder")
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes((tmp_path / "encoder/model.safetensors").read_bytes())
+    told = load_pretrained(str(bare), PART, GREY)[1]
+    assert told.endswith(", taken with timm's stem and normalisation; of a run name the folder, which tells its own")
+    assert ", taken with" not in load_pretrained(str(tmp_path / "encoder/model.safetensors"), PART, GREY)[1]
+
+
+def test_a_run_that_goes_on_keeps_the_teacher_that_it_took_a_file_for(tmp_path: Path) -> None:
+    folder, file = own_and_file("run", tmp_path / "theirs")
+
+    def asked(source: Path, **more: str) -> Pretrain:
+        return Pretrain.parse({"data": "x", "method": "distill", "encoder": PART, "teacher": str(source), **more})
+
+    now, shown = teacher_of(asked(file), GREY), torch.randn(4, *GREY.shape)
+    alone = load_pretrained(str(file), PART, GREY, GREY.size, alone=True)[0]
+    before = teacher_of(asked(file, teacher_fingerprint=now.former), GREY)
+    with torch.no_grad():
+        assert torch.equal(before.encoder(shown), alone(shown))
+        assert not torch.allclose(now.encoder(shown), alone(shown))
+    assert teacher_of(asked(file, teacher_fingerprint=now.fingerprint), GREY) is now
+    of_folder = teacher_of(asked(folder, teacher_fingerprint=now.former), GREY)  # of before, from a folder
+    assert of_folder.fingerprint == now.fingerprint != now.former == before.fingerprint
+
+
 def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     save_file({"nonsense": torch.zeros(3)}, tmp_path / "w.safetensors")
     (tmp_path / "empty").mkdir()

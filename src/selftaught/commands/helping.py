@@ -21,6 +21,11 @@ ELSEWHERE = {
     "max-epochs": "epochs",
     "max-steps": "steps",
     "iterations": "steps",
+    "minutes": "budget",
+    "hours": "budget",
+    "max-time": "budget",
+    "samples": "limit",
+    "max-samples": "limit",
     "learning-rate": "lr",
     "img-size": "size",
     "image-size": "size",
@@ -33,6 +38,7 @@ ELSEWHERE = {
     "checkpoint": "init",
     "ckpt-path": "init",
 }
+WRITTEN = {"--budget": "10m", "--limit": "1000"}  # such flags, where theirs may have another unit
 
 
 def unknown(flag: str, known: Collection[str], listed: str) -> str:
@@ -40,7 +46,7 @@ def unknown(flag: str, known: Collection[str], listed: str) -> str:
     name = flag.lstrip("-").replace("_", "-").lower()
     ours = f"--{ELSEWHERE.get(name, name)}"
     if ours in known:
-        return f"there is no {flag}; here it is {ours}"
+        return f"there is no {flag}; here it is {ours}" + (f" {WRITTEN[ours]}" if ours in WRITTEN else "")
     found = [one for one in known if one.endswith(f".{ours[2:]}")]
     if len(found) == 1:
         return f"there is no {flag}; here it is {found[0]}"

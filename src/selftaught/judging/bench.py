@@ -72,7 +72,8 @@ class Bench:
     def __init__(self, recipe: Compare, entrants: dict[str, Entrant], stop: Stop) -> None:
         self.recipe, self.entrants, self.stop = recipe, entrants, stop
         self.kind = modality.of(recipe.data)
-        options_of(Pretrain.parse(recipe.handed_on()), self.kind, ())  # refuses once what every run would refuse
+        given = Pretrain.parse(recipe.handed_on(), saved=True)
+        options_of(given, self.kind, ())  # refuses once what every run would refuse
         self._opened = lru_cache(maxsize=1)(self._open)
         self.chosen: list[str] = []  # what is to be said of what nobody has named
         self.device = device_of("auto").type
@@ -101,7 +102,9 @@ class Bench:
 
     def _open(self, seed: int) -> Samples:
         values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
-        return open_data(Pretrain.parse(values), self.stop, device=self.device, beside=self.recipe.out or "")
+        return open_data(
+            Pretrain.parse(values, saved=True), self.stop, device=self.device, beside=self.recipe.out or ""
+        )
 
     def _had(self, part: Part) -> Part:
         """An encoder as runs can have it. Raises UsageError for an option that its network does not have."""
@@ -127,7 +130,7 @@ class Bench:
             values |= dict.fromkeys(("test", "test_labels", "test_groups"))
         if probes.named(self.recipe.probe).takes not in OF_FEATURES:
             values |= {"features": AUTO}
-        return Evaluate.parse(values)
+        return Evaluate.parse(values, saved=True)
 
     def order(self, folder: Path, method: str, seed: int, rung: Rung, measure: str, runs: Sequence[Ran]) -> Order:
         """What a run takes; of what stands beside, `runs` may know already."""
@@ -162,7 +165,7 @@ class Bench:
         own = {**self.entrants[order.about["method"]].recipe(), "encoder": order.about["encoder"], "seed": seed}
         own |= {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
         own |= {"out": out, "checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self.recipe.handed_on(), **own, "resume": run.exists()})
+        command = Pretrain.parse({**self.recipe.handed_on(), **own, "resume": run.exists()}, saved=True)
         return pretrain(command, opened=self.samples(seed))
 
     def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from selftaught.system import components
 from selftaught.system.components import hint, meant
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
-from selftaught.training.resolve import training_preset
+from selftaught.training.presets import training_preset
 
 VARIED = ("method", "training", "views", "lr", "batch_size")  # what else differs would be another comparison
 MOST = 100  # settings
@@ -107,7 +107,7 @@ def _refuse_one_place(found: Sequence[Entrant]) -> None:
 
 def _refuse_impossible(entrant: Entrant) -> None:
     """Raise UsageError for a setting that cannot be, before anything is trained."""
-    recipe = Pretrain.parse({"data": "", **entrant.recipe()})
+    recipe = Pretrain.parse({"data": "data", **entrant.recipe()})
     method = registry.method_class(entrant.method)
     with components.asked_anew():
         components.checked(f"method {entrant.method}", method, recipe.method.options)

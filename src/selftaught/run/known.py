@@ -57,7 +57,7 @@ def known_of(source: str, architecture: str) -> Known:
         cfg: Any = timm.get_pretrained_cfg(architecture if source == TIMM else source)
         told = {} if cfg is None else {"pretrained_cfg": cfg.to_dict(), "architecture": cfg.architecture}
     else:
-        told = _config_of(Path(source))
+        told = _config_of(source)
     cfg = told.get("pretrained_cfg")
     cfg = cfg if isinstance(cfg, dict) else {}
     shape, shown = cfg.get("input_size"), f"the config.json of {printable(source)}"
@@ -95,10 +95,16 @@ def _values(given: Any, shown: str) -> Values | None:
     return None
 
 
-def _config_of(path: Path) -> dict[str, Any]:
+def folder_of(source: str) -> Path:
+    """The folder that a source names, or that of a model.safetensors, whose config.json tells of it; else as it is."""
+    path = Path(source)
+    return path.parent if path.name == "model.safetensors" and not path.is_dir() else path
+
+
+def _config_of(source: str) -> dict[str, Any]:
     """The config.json of a run, of a folder in timm's layout, or beside weights in one; nothing where there is none."""
-    folder = path if path.is_dir() else path.parent if path.name == "model.safetensors" else None
-    for file in (folder / "encoder/config.json", folder / "config.json") if folder else ():
+    folder = folder_of(source)
+    for file in (folder / "encoder/config.json", folder / "config.json") if folder.is_dir() else ():
         with suppress(OSError, ValueError):
             return json_in(file, dict[str, Any], links=True)
     return {}

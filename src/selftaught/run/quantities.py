@@ -150,8 +150,10 @@ def adapted(value: Any) -> Any:
     if value in (ALL, "norms"):
         return value
     kind, _, number = str(value).partition(":")
-    if kind not in MOST_ADAPTED or not number.isdecimal() or not 1 <= int(number) <= MOST_ADAPTED[kind]:
+    if kind not in MOST_ADAPTED or not number.isdecimal():
         raise ValueError("it is all, norms, last:4 (of the layers), or lora:8 (ranks that are added)")
+    if len(number) > 9 or not 1 <= int(number) <= MOST_ADAPTED[kind]:
+        raise ValueError(f"{kind} takes a number from 1 to {MOST_ADAPTED[kind]:,}")
     return f"{kind}:{int(number)}"
 
 

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from selftaught.system.context import holding
 from selftaught.system.errors import UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 MOST_NAMED = 60  # names in an error; timm alone knows more than a thousand
 FINITE = ConfigDict(allow_inf_nan=False)  # of every option: there is none that NaN or infinity would mean something to
@@ -69,13 +69,14 @@ class Option:
 class OptionError(UsageError):
     """An option that a part does not have, or a value that it cannot have.
 
-    `option` is its dotted name, method.width or views.strong.crop; what is as in "method simclr" or "view strong".
+    `option` is its dotted name, method.width or views.strong.crop; what is as in "method simclr" or "view strong", and
+    "" of a setting that is of no part.
     """
 
     def __init__(self, what: str, name: str, told: str) -> None:
         super().__init__(told)
         kind, _, named = what.partition(" ")
-        self.option = f"views.{named}.{name}" if kind == "view" else f"{kind}.{name}"
+        self.option = f"views.{named}.{name}" if kind == "view" else f"{kind}.{name}".removeprefix(".")
 
 
 def asked_anew() -> AbstractContextManager[None]:
@@ -178,7 +179,10 @@ def place_and_problem(error: ValidationError) -> str:
 
 def problem(error: ValidationError) -> str:
     """The first thing that is wrong, to stand after a colon."""
-    line = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    first = error.errors()[0]
+    if first["type"] == "int_parsing" and as_number(str(first["input"])) is not None:  # such as 1e9
+        return "a whole number is written in digits alone"
+    line = str(first["msg"]).removeprefix("Value error, ")
     return line[0].lower() + line[1:]
 
 

@@ -1,6 +1,8 @@
 """Which weights of an encoder learn, where it starts from what others have taught it: all, or few that are cheap."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,27 @@ class LowRank(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The weight (out, ...) as it is used."""
         return weight + self.scale * (self.up @ self.down).view_as(weight)
+
+
+def used_weights(encoder: nn.Module) -> Iterator[Tensor]:
+    """The weights that learn, each as it is used: one that thin matrices are added to with these."""
+    layers: list[Any] = list(encoder.modules())
+    seen = {weight for layer in layers if isinstance(layer, LowRank) for weight in layer.parameters()}
+    for layer in layers:
+        if parametrize.is_parametrized(layer, "weight") and isinstance(layer.parametrizations.weight[0], LowRank):
+            yield layer.weight
+        for own in layer.parameters(recurse=False):
+            if own.requires_grad and own not in seen:
+                seen.add(own)
+                yield own
+
+
+def count_weights(encoder: nn.Module) -> tuple[int, int]:
+    """How many numbers the weights of an encoder have, without what is added to them, and how many numbers learn."""
+    thin = [weight for layer in encoder.modules() if isinstance(layer, LowRank) for weight in layer.parameters()]
+    every = list(encoder.parameters())
+    whole = sum(weight.numel() for weight in every) - sum(weight.numel() for weight in thin)
+    return whole, sum(weight.numel() for weight in every if weight.requires_grad)
 
 
 def adapt(encoder: Encoder, how: str) -> None:

@@ -8,16 +8,17 @@ from selftaught.run.codes import write_codes
 from selftaught.run.digests import write_digests
 from selftaught.run.export import save_encoder
 from selftaught.run.folder import RunFolder
-from selftaught.run.quantities import NONE
+from selftaught.run.quantities import ALL, NONE
 from selftaught.system import processes
 from selftaught.system.files import spared
 from selftaught.system.saying import say
-from selftaught.system.text import printable, rounded
+from selftaught.system.text import number_of, printable, rounded
+from selftaught.training.adapting import count_weights
 from selftaught.training.broken import describe_data
 from selftaught.training.few import advice
 from selftaught.training.job import Job
 from selftaught.training.looking.features import norms_of
-from selftaught.training.optimizers import scaled_lr
+from selftaught.training.optimizers import rate_at, scaled_lr
 from selftaught.training.own_views import in_words as own_in_words
 from selftaught.training.starting import in_words, teacher_of
 
@@ -58,7 +59,7 @@ def keep_initial(job: Job, run: RunFolder) -> None:
 def announce(job: Job, run: RunFolder, start: int) -> None:
     """Say what is trained, on what and how; `start`: the last step that is done."""
     recipe, samples, preset = job.recipe, job.samples, job.training
-    weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
+    whole, learnt = map(in_millions, count_weights(job.method.encoder))
     lr = scaled_lr(preset, recipe.batch_size)
     things = modality.named(samples.preparation.modality).THINGS
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
@@ -69,7 +70,7 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
     if recipe.teacher:
         say(f"teacher  {teacher_of(recipe, samples.preparation).line}")
     if recipe.preset == "warm":
-        say(f"warm     {in_words(preset, recipe.adapt)}")
+        say(f"warm     {in_words(preset)}")
     if recipe.normalise == "init":
         say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
     if recipe.statistics == "init" and batch_norms(job.method.encoder):
@@ -83,23 +84,34 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
     for line in samples.guidance.lines if samples.guidance else ():
         say(line)
     also = f" and {recipe.also}" if recipe.also else ""
-    say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
+    say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {whole} M weights ({job.weights})")
+    if recipe.adapt != ALL:
+        say(f"         only {recipe.adapt} learns: {learnt} of {whole} M weights")
     if left := job.shown.encoder.left_out:
         say(f"         a feature ends with {left:,} numbers by patches of the data itself, which nothing trains")
     say(
-        f"training {recipe.steps:,} steps of {recipe.batch_size} "
+        f"training {number_of(recipe.steps, 'step')} of {recipe.batch_size} "
         f"({rounded(recipe.steps / job.batches.steps_per_epoch)} epochs), {preset.optimizer}, "
         f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
+    if not any(rate_at(preset, step / recipe.steps) for step in range(1, recipe.steps + 1)):
+        say("         the schedule has a rate of 0 in each of them, so the encoder learns nothing: take more steps")
     if (count := processes.count()) > 1:
         shared = "" if recipe.shard == NONE else f"; weights are spread over {recipe.shard}"
         each = recipe.batch_size // count
         say(f"         by {count} processes, {each} samples each; batch norm: {recipe.norm}{shared}")
     if recipe.encode_chunk and norms_of(job.method):
-        say(f"         batch norm sees {recipe.encode_chunk} samples of a device at a time, not the whole batch")
+        say(
+            f"         batch norm sees {recipe.encode_chunk} samples of a device at a time at most, not the whole batch"
+        )
     if preset.optimizer != (own := job.method.preset).optimizer:
         say(
             f"         {preset.optimizer}: lr {preset.lr:g} per 256 samples, weight decay {preset.weight_decay:g} "
             f"(the method's own {own.optimizer}: {own.lr:g} and {own.weight_decay:g})"
         )
     say(f"run      {printable(run.folder)}")
+
+
+def in_millions(count: int) -> str:
+    """A number of weights as a share of a million, with two digits where it is small."""
+    return f"{count / 1e6:.1f}" if count >= 1e5 or not count else f"{count / 1e6:.2g}"

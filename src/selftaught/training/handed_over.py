@@ -6,7 +6,8 @@ from typing import Any
 from selftaught.contracts import modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
-from selftaught.run.recipes.fields import Mark, Recipe
+from selftaught.run.recipes.fields import Mark, Recipe, is_blank
+from selftaught.run.recipes.pretraining import IN_TRAINING
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -23,18 +24,34 @@ def handed_over(values: Mapping[str, Any], given: Collection[str] = ()) -> dict[
     was asked alone, as steps are counted anew.
     """
     left_out: set[str] = {*Recipe.marked(Mark.ONE_RUN)}
+    values = _once(values, given)
     if not values.get("fingerprint"):
         return {name: value for name, value in values.items() if name not in left_out}
     if any(values.get(name) is not None for name in Pretrain.marked(Mark.LENGTH) if name != "steps"):
         left_out.add("steps")
     if "init" in given and not values.get("init"):
         left_out |= OF_INIT
-    kept = {name: value for name, value in values.items() if name not in left_out}
+    # An empty text was taken for nothing once.
+    kept = {name: value for name, value in values.items() if name not in left_out and not is_blank(value)}
     if kept.get("training") and not PACED_BY.isdisjoint(given):
         decided = _pace(values)
         kept["training"] = {n: v for n, v in kept["training"].items() if n not in decided or decided[n] != v}
     if isinstance(kept.get("encoder"), dict) and kept["encoder"].get("options"):
         kept["encoder"] = _encoder(values)
+    return kept
+
+
+def _once(values: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """The settings of a file without those that the command gives by their other name.
+
+    In a plan the one that is no option of --training was the one that counted.
+    """
+    kept, training = dict(values), values.get("training")
+    for name in IN_TRAINING:
+        if f"training.{name}" in given:
+            kept.pop(name, None)
+        elif isinstance(training, dict) and (name in given or (kept.get("fingerprint") and kept.get(name) is not None)):
+            training = kept["training"] = {option: value for option, value in training.items() if option != name}
     return kept
 
 
@@ -56,7 +73,7 @@ def _encoder(plan: Mapping[str, Any]) -> Any:
 
 def _pace(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What a plan's own preset and optimiser decide of its training."""
-    from selftaught.training.resolve import begun_with  # imports torch, which most files of settings go without
+    from selftaught.training.presets import begun_with  # imports torch, which most files of settings go without
 
     recipe = Pretrain.parse({name: plan[name] for name in ("data", "method", "training", "lr") if name in plan})
     try:

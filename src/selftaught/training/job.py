@@ -40,8 +40,9 @@ from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
 from selftaught.training.own_views import views_of
+from selftaught.training.presets import training_preset
 from selftaught.training.related_views import RelatedViews
-from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
+from selftaught.training.resolve import named_methods, refuse_unfit
 from selftaught.training.starting import teacher_of
 from selftaught.training.views import options_of
 

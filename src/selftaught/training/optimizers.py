@@ -103,13 +103,16 @@ def _undecayed(name: str, parameter: Tensor) -> bool:
     return parameter.ndim <= 1 or last in ("cls_token", "reg_token", "pos_embed", "hole")
 
 
+def rate_at(training: Training, progress: float) -> float:
+    """The share of its peak that the learning rate has at `progress` in (0, 1]."""
+    if training.drops:
+        return warmup_drops(progress, training.warmup, training.drops, training.drop)
+    return warmup_cosine(progress, training.warmup, training.final_lr)
+
+
 def apply_schedule(optimizer: Optimizer, training: Training, progress: float) -> None:
     """Set every group's learning rate and weight decay for `progress` in (0, 1]."""
-    factor = (
-        warmup_drops(progress, training.warmup, training.drops, training.drop)
-        if training.drops
-        else warmup_cosine(progress, training.warmup, training.final_lr)
-    )
+    factor = rate_at(training, progress)
     for group in optimizer.param_groups:
         waits = group["late"] and progress <= training.frozen
         group["lr"] = 0.0 if waits else group["peak_lr"] * (1.0 if group["fixed"] else factor)

@@ -35,7 +35,7 @@ def planned_by_all(
     if processes.count() == 1:
         return decided()
     values, small, budget, since = processes.led(told)
-    plan = Plan.parse(values)
+    plan = Plan.parse(values, saved=True)
     return plan, Pace(Work(plan.grow, small), budget, since)
 
 
@@ -60,7 +60,7 @@ def planned(recipe: Pretrain, trial: Trial, began: float | None = None) -> tuple
         plan = resolve(recipe.model_copy(update={"batch_size": fits * processes.count()}), samples)
     refuse_uneven(plan.batch_size, processes.count())
     plan = plan.computed(fastest(recipe, _share(plan), trial))
-    named = recipe.batch_size is not None or recipe.encode_chunk is not None
+    named = recipe.batch_size is not None or "batch_size" in recipe.training or recipe.encode_chunk is not None
     plan = plan.model_copy(update={"encode_chunk": chunk_that_fits(_share(plan), trial, named)})
     if recipe.budget is None or recipe.steps is not None:  # a resumed run has the steps that it began with
         return plan, Pace(work_of(_share(plan), trial))

@@ -43,6 +43,7 @@ from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.own_methods import recognised
 from selftaught.training.own_views import refuse_unknown
 from selftaught.training.planning import planned_by_all
+from selftaught.training.presets import as_begun
 from selftaught.training.resolve import preflight
 from selftaught.training.starting import keeping, normalised, taking_over, taught
 from selftaught.training.usual import chosen_as_usual
@@ -75,7 +76,7 @@ def _pretrain(
     processes.led(lambda: _refuse_occupied(command))
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
-    recipe = kept(command.continued(saved), command) if saved else command
+    recipe = kept(as_begun(command, saved).continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
     recipe = recognised(recipe, [recipe.method.name])
     way = "no run with it can go on: start anew without it, in another --out"

@@ -18,7 +18,8 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.data.networks import TimmPooled, TimmTokens
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
-from selftaught.run.known import TIMM, is_of_timm, known_of
+from selftaught.run.known import TIMM, folder_of, is_of_timm, known_of
+from selftaught.run.layout import is_classifier
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -69,18 +70,22 @@ def _per_channel(values: Any, channels: int) -> Tensor:
     return torch.tensor(tuple(values), dtype=torch.float32).expand(channels).view(1, channels, 1, 1)
 
 
-def load_pretrained(source: str, part: Part, preparation: Preparation, size: Side = None) -> tuple[Encoder, str]:
+def load_pretrained(
+    source: str, part: Part, preparation: Preparation, size: Side = None, *, alone: bool = False
+) -> tuple[Encoder, str]:
     """The encoder of a folder in timm's layout, of a run, or of a file of weights; and a line that says what it is.
 
     Its `preparation` says how it is shown images: normalised as the run's are, which it changes to its own, and at its
-    own size, or `size`. part: the encoder whose weights a file, which tells no size, is taken for; preparation: of the
-    run's images. Raises UsageError.
+    own size, or `size`. part: the encoder whose weights a file, which tells no size, is taken for, unless it lies in
+    such a folder and is not to be taken `alone`; preparation: of the run's images. Raises UsageError.
     """
     if source == TIMM:
         return _of_timm(TIMM, part.name, preparation, size, pretrained_cfg_overlay={"file": str(weights_of(part))})
     if is_of_timm(source):
         return _of_timm(source, source, preparation, size)
     path = Path(source.removeprefix("local-dir:"))
+    if not alone and _is_described(source):
+        path = folder_of(str(path))
     if not path.is_dir():
         return _of_weights(str(path), part, _sized(preparation, size))
     if (path / "encoder").is_dir() or known_of(str(path), part.name).ours:
@@ -93,12 +98,21 @@ def load_pretrained(source: str, part: Part, preparation: Preparation, size: Sid
     return _of_timm(source, f"local-dir:{path}", preparation, size)
 
 
+def _is_described(source: str) -> bool:
+    """Whether a config.json tells which network a folder's weights, or those of a file in it, are of."""
+    if source == TIMM or is_of_timm(source):
+        return False
+    path = source.removeprefix("local-dir:")
+    return known_of(path, "").part is not None and not is_classifier(folder_of(path).parent)
+
+
 class Taught(NamedTuple):
     """A network to learn from."""
 
     encoder: Encoder
     line: str  # what it is, for people
-    fingerprint: str  # of its weights
+    fingerprint: str  # of its weights, and of whether a config.json tells what network they are of
+    former: str  # of its weights alone, which is what runs noted before a file was asked for the config.json beside it
 
 
 Stamps = tuple[tuple[str, int, int, int, int], ...]
@@ -107,22 +121,25 @@ Stamps = tuple[tuple[str, int, int, int, int], ...]
 def stamps_of(source: str) -> Stamps:
     """Which files a teacher is made of as they are now: they may be other ones for the next run of this process."""
     path = Path(source.removeprefix("local-dir:"))
-    inside = [file for pattern in WEIGHTS for part in (path, path / "encoder") for file in part.glob(pattern)]
-    stats = [(str(file), file.stat()) for file in (sorted(inside) if path.is_dir() else [path]) if file.is_file()]
+    folder = folder_of(str(path))
+    inside = [file for pattern in WEIGHTS for part in (folder, folder / "encoder") for file in part.glob(pattern)]
+    stats = [(str(file), file.stat()) for file in (sorted(inside) if folder.is_dir() else [path]) if file.is_file()]
     return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats)
 
 
-@lru_cache(maxsize=1)  # whoever measures and whoever trains have the same one, which nothing changes
-def load_teacher(source: str, size: Side, name: str, preparation: Preparation, stamps: Stamps) -> Taught:
+@lru_cache(maxsize=2)  # whoever measures and whoever trains have the same one, which nothing changes
+def load_teacher(
+    source: str, size: Side, name: str, preparation: Preparation, stamps: Stamps, alone: bool = False
+) -> Taught:
     """A network to learn from, shown views as large as they are, or `size`.
 
     name: that of the student, whose architecture a file of weights is taken for; stamps: of the source's files, by
-    which one that is kept is known to be the one. Raises UsageError.
+    which one that is kept is known to be the one; alone: as of `load_pretrained`. Raises UsageError.
     """
     shown = size or preparation.size
     try:
         with torch.device("cpu"):  # of numbers, where the student is only on paper as well
-            encoder, line = load_pretrained(source, Part(name=name), preparation, shown)
+            encoder, line = load_pretrained(source, Part(name=name), preparation, shown, alone=alone)
     except UsageError as error:
         raise UsageError(str(error).replace("--pretrained", "--teacher")) from None
     assert isinstance(encoder, Renormalised)
@@ -130,7 +147,10 @@ def load_teacher(source: str, size: Side, name: str, preparation: Preparation, s
     digest = hashlib.sha256()
     for key, weight in encoder.inner.state_dict().items():
         digest.update(key.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
-    return Taught(encoder, line, digest.hexdigest())
+    former = digest.hexdigest()
+    if not alone and _is_described(source):
+        digest.update(b"as its config.json says")
+    return Taught(encoder, line, digest.hexdigest(), former)
 
 
 def rival(run: Path, part: Part) -> str | None:
@@ -184,9 +204,13 @@ def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how
 
 
 def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
-    """The run's network with the stem and the colours of the large data sets, or as it is: whichever fits best."""
+    """The run's network with the stem and the colours of the large data sets, or as it is: whichever fits best.
+
+    Where both fit alike, which is said, a file that nothing tells of is taken to be of the large data sets.
+    """
     stems = [{"stem": "timm"}, {}] if part.name != "own" else [{}]
     best: tuple[list[str], Encoder, int] | None = None
+    undecided = False  # whether another stem takes as much
     problem: UsageError | None = None
     for channels in dict.fromkeys((COLOURS, preparation.channels)):
         for stem in stems:
@@ -199,7 +223,9 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
                 problem = error
                 continue
             if best is None or len(left) < len(best[0]):
-                best = left, inner, channels
+                best, undecided = (left, inner, channels), False
+            elif len(left) == len(best[0]):
+                undecided |= inner.origin.small_stem != best[1].origin.small_stem
     if best is None:
         assert problem
         raise UsageError(str(problem).replace("--init", "--pretrained", 1))
@@ -208,6 +234,7 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
     cfg: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
     mean, std = (cfg.mean, cfg.std) if cfg and channels == COLOURS else (preparation.mean, preparation.std)
     line = f"{part.name} with the weights of {printable(source)}" + (f", but fresh {', '.join(left[:4])}" * bool(left))
+    line += ", taken with timm's stem and normalisation; of a run name the folder, which tells its own" * undecided
     return _fitted(source, inner, preparation, channels, mean, std), line
 
 

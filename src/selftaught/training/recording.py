@@ -16,6 +16,7 @@ from selftaught.system.saying import say
 from selftaught.training.job import Job
 from selftaught.training.loggers import Loggers
 from selftaught.training.measuring.budget import Work
+from selftaught.training.optimizers import rate_at, scaled_lr
 
 
 class Stopwatch:
@@ -96,7 +97,7 @@ class Recorder:
             "epoch": round(step / self.job.batches.steps_per_epoch, 4),
             "loss": finite(loss),
             "terms": self.terms,
-            "lr": self.job.optimizer.param_groups[0]["lr"],
+            "lr": self._lr(step),
             "samples_per_second": round(rate, 2),
             "input_share": round(share, 4),
             "seconds": round(self.stopwatch.in_all, 3),
@@ -110,6 +111,11 @@ class Recorder:
         self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.job.recipe.steps)
         # From before a look, which so counts as part of the steps up to the next line: the speed is what a user gets.
         self._last = (now, step, self.job.batches.seconds)
+
+    def _lr(self, step: int) -> float:
+        """The learning rate of a step, of the peak that is announced; layers and biases may have a share of it."""
+        job = self.job
+        return scaled_lr(job.training, job.recipe.batch_size) * rate_at(job.training, step / job.recipe.steps)
 
     def totals(self, step: int) -> dict[str, Any]:
         """{samples_per_second, seconds, final_terms, measures} of the run up to this step.

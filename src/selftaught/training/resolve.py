@@ -13,7 +13,6 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.fitting import unfit
-from selftaught.contracts.method import Method, Training
 from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
@@ -36,21 +35,14 @@ from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 from selftaught.training.by_device import usual_encoder
 from selftaught.training.guidance import guidance_of
+from selftaught.training.presets import begun_with, refuse_twice, training_preset
 from selftaught.training.related_views import refuse_unrelated
-from selftaught.training.starting import prepared_as, preset_of, warmed
+from selftaught.training.starting import prepared_as, preset_of
 from selftaught.training.usual import as_usual
 from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
-# What an optimiser is used with where it is not the method's own: of each the steps have another size. SGD as SimSiam
-# takes it (Chen, He, 2021, section 4), LARS as SimCLR does (Chen et al., 2020, section 2.1).
-SUITED = {
-    "adamw": {"lr": 1e-3, "weight_decay": 0.05},
-    "sgd": {"lr": 0.05, "weight_decay": 1e-4},
-    "lars": {"lr": 0.3, "weight_decay": 1e-6},
-    "adam": {"lr": 1e-3, "weight_decay": 1e-4},
-}
 
 
 @dataclass(frozen=True)
@@ -176,7 +168,8 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     if samples.count < FEWEST:
         usable = f"of the {kind.THINGS} {samples.count} can be used"
         raise DataError(f"{usable}, and no method learns from fewer than {FEWEST}")
-    asked = recipe.batch_size if recipe.batch_size != "auto" else None
+    named = preset.batch_size if "batch_size" in recipe.training else None
+    asked = named if recipe.batch_size is None else recipe.batch_size if recipe.batch_size != "auto" else None
     batch = asked or min(preset.batch_size, power_of_two(samples.count // 4))
     if samples.count < batch:
         fits = power_of_two(samples.count)
@@ -207,31 +200,11 @@ def _length(recipe: Pretrain, count: int, per_epoch: int) -> tuple[float | None,
     """Passes over the data, where they decide, and steps."""
     chosen = [name for name in Pretrain.marked(Mark.LENGTH) if getattr(recipe, name) is not None]
     if len(chosen) > 1 and not recipe.resume:
-        raise UsageError(f"give one of --{' and --'.join(chosen)}, not both")
+        raise components.OptionError("", chosen[-1], f"give one of --{' and --'.join(chosen)}, not both")
     epochs = recipe.epochs if chosen else float(max(10, min(200, SAMPLES_BY_DEFAULT // count)))
     if epochs is not None:
         return epochs, max(1, round(epochs * per_epoch))
     return None, recipe.steps or per_epoch
-
-
-def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training:
-    """The method's preset with the recipe's changes."""
-    changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
-    given = {**vars(method.preset), **components.checked("training", Training, changes)}
-    return Training(**given)
-
-
-def begun_with(method: type[Method], recipe: Pretrain, preset: str) -> dict[str, Any]:
-    """What a run that begins changes in the method's preset, by its optimiser and by what it starts from."""
-    changes = suited(method, recipe)
-    lr = changes.get("lr", method.preset.lr)
-    return changes | warmed(preset, lr)
-
-
-def suited(method: type[Method], recipe: Pretrain) -> dict[str, Any]:
-    """Learning rate and weight decay for an optimiser that is not the method's own."""
-    wanted = training_preset(method, recipe).optimizer
-    return {} if wanted == method.preset.optimizer else {**SUITED[wanted], "weight_decay_end": None}
 
 
 def power_of_two(number: int) -> int:
@@ -251,6 +224,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
 
 def _refuse_impossible(recipe: Pretrain, module: nn.Module | None, kind: Any, begins: bool) -> None:
     training_preset(registry.method_class(recipe.method.name), recipe)
+    if begins:
+        refuse_twice(recipe)
     recipe.refuse_idle()
     if recipe.map > MOST and begins:
         raise UsageError(f"--map cannot be {recipe.map}: a map shows {MOST:,} samples at most")

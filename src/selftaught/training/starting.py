@@ -14,8 +14,7 @@ from selftaught.contracts.method import Training
 from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Samples
 from selftaught.run.export import encoder_about
-from selftaught.run.known import Known, known_of
-from selftaught.run.quantities import ALL
+from selftaught.run.known import Known, folder_of, known_of
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -77,8 +76,7 @@ def _known_preparation(source: str, kind: Modality) -> Any:
 
 def _preparation_in(source: str, kind: Modality) -> Any:
     """How samples were prepared for an encoder of a run of ours, of this kind of data. Raises UsageError."""
-    folder = Path(source)
-    folder = folder.parent if folder.name == "model.safetensors" else folder
+    folder = folder_of(source)
     try:
         about = encoder_about(folder / "encoder" if (folder / "encoder").is_dir() else folder)
         if about["modality"] != kind.Preparation.modality:
@@ -160,10 +158,14 @@ def _has_seen(module: nn.Module) -> bool:
 
 
 def teacher_of(recipe: Pretrain, preparation: Any) -> Taught:
-    """The network that a run learns from."""
+    """The network that a run learns from; one that goes on takes it as it did when it began."""
     name = recipe.encoder.name if recipe.encoder else modality.named(preparation.modality).ENCODER
     source = str(recipe.teacher)
-    return load_teacher(source, recipe.teacher_size, name, preparation, stamps_of(source))
+    asked = source, recipe.teacher_size, name, preparation, stamps_of(source)
+    teacher = load_teacher(*asked)
+    if recipe.teacher_fingerprint == teacher.former != teacher.fingerprint and Path(source).is_file():
+        return load_teacher(*asked, alone=True)
+    return teacher
 
 
 def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
@@ -171,17 +173,16 @@ def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
     if recipe.teacher is None:
         return recipe
     teacher = teacher_of(recipe, samples.preparation)
-    if recipe.teacher_fingerprint not in (None, teacher.fingerprint):
+    if recipe.teacher_fingerprint not in (None, teacher.fingerprint, teacher.former):
         raise UsageError(f"cannot resume: --teacher {printable(recipe.teacher)} is not what this run has learnt from")
-    return recipe.model_copy(update={"teacher_fingerprint": teacher.fingerprint})
+    return recipe.model_copy(update={"teacher_fingerprint": recipe.teacher_fingerprint or teacher.fingerprint})
 
 
-def in_words(training: Training, adapt: str) -> str:
+def in_words(training: Training) -> str:
     """How a run goes on from known weights."""
     told = f"layers learn {training.layer_decay:g} times as fast as the next one" if training.layer_decay < 1 else ""
     waits = f"the first half of them waits for {training.frozen:.0%} of training" if training.frozen else ""
-    learning = "" if adapt == ALL else f"only {adapt} learns"
-    return ", ".join(filter(None, (told, waits, learning))) + "; --preset own starts as from nothing"
+    return ", ".join(filter(None, (told, waits))) + "; --preset own starts as from nothing"
 
 
 def normalised(recipe: Pretrain, samples: Samples, kind: Modality) -> Pretrain:

@@ -72,6 +72,13 @@ def _holds_array(value: Any) -> bool:
     return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a setting is a text that says nothing, or has one among its items."""
+    if isinstance(value, list | tuple):
+        return any(map(is_blank, value))
+    return isinstance(value, str) and not value.strip()
+
+
 class FieldError(UsageError):
     """A value that a field of a recipe cannot have; `field` is the name of the field."""
 
@@ -89,31 +96,46 @@ class Recipe(Said):
     FIRST: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate plain values; the first problem is a usage error in one line."""
+    def parse(cls, values: dict[str, Any], saved: bool = False) -> Self:
+        """Validate plain values; the first problem is a usage error in one line.
+
+        saved: whether they were written down or handed over, and were checked before that. An empty text, which once
+        was taken for nothing, is refused in others: whoever gives one has a variable that is not set.
+        """
         values = {name: _plain(value) for name, value in values.items()}
         for name, value in values.items():
             refuse_secrets(value)  # before anything shows or keeps it
             if name not in cls.model_fields:
                 known = cls.model_fields.keys() - cls.marked(Mark.FILLED_IN)
-                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, known)}")
+                raise FieldError(name, f"{cls.title()} has no option {name!r}; {hint(name, known)}")
             if _holds_array(value):
-                raise UsageError(f"{name!r} cannot be an array")
+                raise FieldError(name, f"{name!r} cannot be an array")
+            if is_blank(value) and value != cls.model_fields[name].default and not saved:
+                way = "" if cls.model_fields[name].is_required() else "leave it out, or "
+                raise FieldError(name, f"--{name.replace('_', '-')} is empty: {way}say what it is to be")
         try:
             return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
-            # Of two numbers in one flag, 0x16, the number of the wrong one is no part of the flag's name.
-            flag = "--" + ".".join(name for name in first["loc"] if isinstance(name, str)).replace("_", "-")
-            if first["type"] == "missing":  # whose input would be all the other settings
-                about = cls.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None
-                raise UsageError(f"{flag} is missing" + (f": {about}" if about else "")) from None
             field, *inside = map(str, first["loc"])
+            given, wrong = values.get(field), short(first["input"], 200)
+            # Of two numbers in one flag, 0x16, the number of the wrong one is no part of the flag's name, nor is the
+            # one of several types that it was tried as; in rotation:0 there is a weight, which no flag names.
+            names = [name for name in first["loc"][1:] if isinstance(name, str)] if isinstance(given, dict) else []
+            flag = "--" + ".".join([field, *names]).replace("_", "-")
+            if first["type"] == "missing":  # whose input would be all the other settings
+                if inside:
+                    raise FieldError(field, f"{flag} is missing") from None
+                about = cls.model_fields[field].description
+                raise UsageError(f"{flag} is missing" + (f": {about}" if about else "")) from None
             if first["type"] == "extra_forbidden" and _is_part(cls.model_fields[field].annotation) and len(inside) == 1:
                 told = f"{field} has a name and options, and {inside[0]!r} is neither: write it under options"
                 shown = f"{field}: {{name: ..., options: {{{inside[0]}: {short(first['input'])}}}}}"
                 raise FieldError(field, f"{told}, as in {shown}") from None
-            raise FieldError(field, f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
+            told = problem(error)
+            if inside and isinstance(given, str) and isinstance(first["loc"][-1], str) and str(first["input"]) != given:
+                wrong, told = short(given, 200), f"its {inside[-1]} is {wrong}, and {told}"
+            raise FieldError(field, f"{flag} cannot be {wrong}: {told}") from None
 
     @classmethod
     def title(cls) -> str:
@@ -160,7 +182,7 @@ class Recipe(Said):
         """Read what `save` wrote."""
         values = read_settings(file, printable(file))
         try:
-            return cls.parse(values)
+            return cls.parse(values, saved=True)
         except UsageError as error:
             raise UsageError(f"{printable(file)}: {error}") from None
 

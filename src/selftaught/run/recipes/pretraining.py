@@ -60,6 +60,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
 NOBODY = "none"  # of --watch-labels
+IN_TRAINING = ("lr", "batch_size")  # settings that --training has as well
 MOST_NODES = 1 << 16
 
 

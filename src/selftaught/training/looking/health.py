@@ -14,6 +14,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Method
 from selftaught.methods.parts.teacher import Teacher
 from selftaught.system import distributed, randomness
+from selftaught.training.adapting import used_weights
 from selftaught.training.engine import Forward
 from selftaught.training.job import Job
 from selftaught.training.looking.features import estimate_norms, features, norms_of
@@ -180,9 +181,13 @@ def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
 
 
+@torch.no_grad()
 def sketched(encoder: nn.Module) -> Tensor:
-    """Some of the numbers in each weight that an encoder learns, on the CPU (N,); not of biases and norms."""
-    learnt = [weight.detach().flatten() for weight in encoder.parameters() if weight.ndim > 1 and weight.requires_grad]
+    """Some of the numbers in each weight that an encoder learns, on the CPU (N,); not of biases and norms.
+
+    A weight to which thin matrices are added counts as it is used, as these begin at nothing.
+    """
+    learnt = [weight.flatten() for weight in used_weights(encoder) if weight.ndim > 1]
     picked = [weight[:: 1 + len(weight) // SKETCHED].float().cpu() for weight in learnt]
     return torch.cat([torch.zeros(0), *picked])
 
@@ -215,6 +220,11 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None, lr: fl
         return "hardly moving", (
             f"the weights hardly move: by {now['weights_moved']:.1g} of their size since the start, and the loss does "
             f"not fall ({now['loss']:.4g}, {looks[0]['loss']:.4g} at first): raise --lr (now {lr:g})"
+        )
+    if lr is not None and not any(look.get("weights_moved", 1.0) for look in looks):
+        return "hardly moving", (
+            "nothing is learnt: the encoder's weights are as they were at the start; likely causes: a single step, "
+            "whose learning rate is 0, or a rate far too low"
         )
     last = looks[-PATIENCE:]
     if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
