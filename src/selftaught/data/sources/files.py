@@ -178,7 +178,6 @@ def open_archive(path: Path | Distant, place: str = "", wanted: Wanted = PICTURE
         elif name.startswith(place):
             samples.append((name.removeprefix(place), size, offset))
     below = [(name.removeprefix(place), reason) for name, reason in ignored if name.startswith(place)]
-    samples.sort()
     if not samples:
         if place and not below:
             named = [name for name, _, _ in members if passed_over(name, wanted.suffixes) in (None, NO_IMAGE)]
