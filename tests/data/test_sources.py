@@ -314,9 +314,7 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder"):
         open_source(tmp_path / "c.mov")
     (tmp_path / "d.JPG").touch()
-    with pytest.raises(
-        DataError, match=rf"d\.JPG is a single one of images: name its folder, {re.escape(str(tmp_path))}$"
-    ):
+    with pytest.raises(DataError, match=rf"d\.JPG is a single image: name its folder, {re.escape(str(tmp_path))}$"):
         open_source(tmp_path / "d.JPG")
     lines = tmp_path / "lines.txt"
     lines.touch()

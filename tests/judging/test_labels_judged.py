@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from selftaught.commands.answers import finetune as answered
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
+from selftaught.data.opening import tell_notes
 from selftaught.judging.marks import not_measured
 from selftaught.run.export import save_encoder
 from selftaught.run.meaning import RANGE, Meaning
@@ -97,6 +99,33 @@ def test_what_fine_tuning_did_not_measure_is_said(
     assert run_command(["predict", out, str(root), "--out", str(tmp_path / "p.csv")]) == 0
     assert f"warning: {out}: {doubts}\n" in capsys.readouterr().err and "trust no probability" in doubts
     assert doubts in " ".join((tmp_path / "clf" / "classifier" / "README.md").read_text().split())
+
+
+def test_copies_among_labels_are_told_of_as_fine_tuning_has_them(
+    run: selftaught.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pictures(tmp_path / "set", {"one": 12, "other": 12})
+    shutil.copy(root / "one" / "0.png", root / "one" / "again.png")
+    told = "warning: 2 images have a copy among the others; "
+    run.finetune(root, out=tmp_path / "clf", finetune={"epochs": 1})
+    assert f"{told}what is held out has no copy in what is learnt from\n" in capsys.readouterr().err
+    run.evaluate(root, probe="knn", repeats=1)
+    assert f"{told}no fold learns what it is judged on\n" in capsys.readouterr().err
+
+
+def test_notes_on_how_data_were_read_say_of_which(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_notes(["its columns are 3", "warning: its label tells 'x'"], "a/rows.csv")
+    tell_notes(["its columns are 3"], "python:array")
+    told = "a/rows.csv: its columns are 3\nwarning: a/rows.csv: its label tells 'x'\narray: its columns are 3\n"
+    assert capsys.readouterr().err == told
+
+
+def test_data_without_labels_are_named_by_their_path(run: selftaught.Run, tmp_path: Path) -> None:
+    root = pictures(tmp_path / "a" / "images", {"": 3})
+    with pytest.raises(DataError, match=rf"^{re.escape(str(root))} has no labels: "):
+        run.evaluate(root)
+    with pytest.raises(DataError, match=r"^memory has no labels: |^array.* has no labels: "):
+        run.evaluate(np.zeros((4, 16, 16), np.uint8))
 
 
 def test_samples_that_are_copies_are_told_where_a_classifier_is_measured_on_them(

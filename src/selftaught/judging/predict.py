@@ -13,7 +13,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
-from selftaught.data.opening import refuse_other_kind
+from selftaught.data.opening import refuse_other_kind, tell_notes
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.labels import several_text
 from selftaught.judging.finetune import scores_of
@@ -187,8 +187,7 @@ def _predicted(asked: _Asked, module: nn.Module | None) -> Predictions:
     keep_freed_memory()
     how = {"like": classifier.preparation, "tolerance": 1.0, "limit": asked.limit, "column": asked.column}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
-    for note in samples.notes:
-        say(note)
+    tell_notes(samples.notes, data)
     files = files_of(data, samples.keys, kind.THINGS) if asked.move_into else []
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)

@@ -153,7 +153,7 @@ def refuse_single(path: Path, wanted: Wanted = PICTURES) -> None:
     """Raise DataError for a file that is one sample, where a folder of them is wanted."""
     if path.name.lower().endswith(wanted.suffixes):
         folder = printable(str(path.parent))
-        raise DataError(f"{printable(str(path))} is a single one of {wanted.things}: name its folder, {folder}")
+        raise DataError(f"{printable(str(path))} is a single {wanted.things[:-1]}: name its folder, {folder}")
 
 
 def part_of_archive(path: Path) -> tuple[Path, str] | None:

@@ -151,5 +151,5 @@ def _called(error: UnicodeDecodeError) -> str:
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of texts by their keys, from labelled texts or a CSV of path,label. Raises DataError."""
     if recognises(labelled):
-        return opening.labels_in(open_texts(labelled))
+        return opening.labels_in(open_texts(labelled), labelled)
     return opening.labels_by_key(open_texts, labelled)
