@@ -5,8 +5,10 @@ import gzip
 import io
 import os
 import re
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -91,6 +93,63 @@ def test_of_two_members_with_one_name_the_later_is_an_image_once(tmp_path: Path)
             archive.writestr("a.png", png(2))
     source = open_source(path)
     assert source.keys == ["a.png"] and source.read(0) == png(2)
+
+
+class Unflagged(zipfile.ZipInfo):
+    """A member whose name is written as these bytes, and no flag says what they are."""
+
+    stored = b""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile's name
+        return self.stored, self.flag_bits
+
+
+def zipped(path: Path, members: list[tuple[bytes, bytes]]) -> Path:
+    """A zip of members with these bytes for a name and this beside it, each holding an image of its number."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, (stored, extra) in enumerate(members):
+            member = Unflagged(f"member {number}")
+            member.stored, member.extra = stored, extra
+            archive.writestr(member, png(number))
+    return path
+
+
+def beside(name: str, stored: bytes) -> bytes:
+    """A name as UTF-8 for what stands beside the one that is stored, as Info-ZIP writes it."""
+    told = struct.pack("<BL", 1, zlib.crc32(stored)) + name.encode()
+    return b"UT\1\0\0" + struct.pack("<HH", 0x7075, len(told)) + told
+
+
+def test_names_in_zips_are_utf8_where_they_can_be_and_no_flag_says_so(tmp_path: Path) -> None:
+    umlaut = "Käfer/größe 1.png"
+    path = zipped(tmp_path / "mac.zip", [(umlaut.encode(), b""), (b"zebra/2.png", b""), ("Käfer/Ö.txt".encode(), b"")])
+    source = open_source(path)
+    assert isinstance(source, Files)
+    assert source.keys == [umlaut, "zebra/2.png"] and source.labels == ["Käfer", "zebra"]
+    assert [source.read(0), source.read(1)] == [png(0), png(1)]
+    assert dict(source.ignored) == {"Käfer/Ö.txt": "not named like an image"}
+    assert open_source(f"{path}/Käfer").keys == ["größe 1.png"]
+    assert open_source(f"{path}/Käfer").read(0) == png(0)
+
+
+def test_a_name_beside_the_stored_one_counts_where_it_is_of_that(tmp_path: Path) -> None:
+    stored = "Käfer.png".encode("latin-1")  # which is no UTF-8
+    for extra, name in (
+        (beside("Käfer.png", stored), "Käfer.png"),
+        (beside("Hund.png", b"another.png"), stored.decode("cp437")),
+        (b"", stored.decode("cp437")),
+    ):
+        source = open_source(zipped(tmp_path / "a.zip", [(stored, extra)]))
+        assert source.keys == [name] and source.read(0) == png(0)
+
+
+def test_samples_of_a_zip_keep_the_places_that_they_had_by_what_zipfile_calls_them(tmp_path: Path) -> None:
+    names = ["ß.png", "à.png", "a.png"]
+    path = zipped(tmp_path / "a.zip", [(name.encode(), b"") for name in names])
+    source = open_source(path)
+    before = sorted(range(3), key=lambda number: names[number].encode().decode("cp437"))
+    assert source.keys == [names[number] for number in before] != sorted(names)
+    assert [source.read(row) for row in range(3)] == [png(number) for number in before]
 
 
 def test_links_never_loop_nor_leave_the_root(tree: Path, tmp_path: Path) -> None:
@@ -261,9 +320,7 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder"):
         open_source(tmp_path / "c.mov")
     (tmp_path / "d.JPG").touch()
-    with pytest.raises(
-        DataError, match=rf"d\.JPG is a single one of images: name its folder, {re.escape(str(tmp_path))}$"
-    ):
+    with pytest.raises(DataError, match=rf"d\.JPG is a single image: name its folder, {re.escape(str(tmp_path))}$"):
         open_source(tmp_path / "d.JPG")
     lines = tmp_path / "lines.txt"
     lines.touch()

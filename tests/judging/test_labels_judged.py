@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from selftaught.commands.answers import finetune as answered
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.certainty import RANGE
+from selftaught.data.opening import tell_notes
 from selftaught.judging.marks import not_measured
 from selftaught.run.export import save_encoder
+from selftaught.run.meaning import RANGE, Meaning
 from selftaught.run.recipes import Finetune
 from selftaught.system.errors import DataError, UsageError
 from tests.networks import HALVED
@@ -92,13 +95,60 @@ def test_what_fine_tuning_did_not_measure_is_said(
     assert told["classes"] == ["b_rare", "common"] and told["measured_per_class"] == [0, told["measured_on"]]
     assert "none of them of class b_rare: it says nothing of these" in err and told["recall"][0] is None
     assert told["temperature_chosen_by"] < 20 and f"was chosen by {told['temperature_chosen_by']} samples alone" in err
+    doubts = err[err.index("the temperature, ") :].splitlines()[0]
+    assert run_command(["predict", out, str(root), "--out", str(tmp_path / "p.csv")]) == 0
+    assert f"warning: {out}: {doubts}\n" in capsys.readouterr().err and "trust no probability" in doubts
+    assert doubts in " ".join((tmp_path / "clf" / "classifier" / "README.md").read_text().split())
+
+
+def test_copies_among_labels_are_told_of_as_fine_tuning_has_them(
+    run: selftaught.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pictures(tmp_path / "set", {"one": 12, "other": 12})
+    shutil.copy(root / "one" / "0.png", root / "one" / "again.png")
+    told = "warning: 2 images have a copy among the others; "
+    run.finetune(root, out=tmp_path / "clf", finetune={"epochs": 1})
+    assert f"{told}what is held out has no copy in what is learnt from\n" in capsys.readouterr().err
+    run.evaluate(root, probe="knn", repeats=1)
+    assert f"{told}no fold learns what it is judged on\n" in capsys.readouterr().err
+
+
+def test_notes_on_how_data_were_read_say_of_which(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_notes(["its columns are 3", "warning: its label tells 'x'"], "a/rows.csv")
+    tell_notes(["its columns are 3"], "python:array")
+    told = "a/rows.csv: its columns are 3\nwarning: a/rows.csv: its label tells 'x'\narray: its columns are 3\n"
+    assert capsys.readouterr().err == told
+
+
+def test_data_without_labels_are_named_by_their_path(run: selftaught.Run, tmp_path: Path) -> None:
+    root = pictures(tmp_path / "a" / "images", {"": 3})
+    with pytest.raises(DataError, match=rf"^{re.escape(str(root))} has no labels: "):
+        run.evaluate(root)
+    with pytest.raises(DataError, match=r"^memory has no labels: |^array.* has no labels: "):
+        run.evaluate(np.zeros((4, 16, 16), np.uint8))
+
+
+def test_samples_that_are_copies_are_told_where_a_classifier_is_measured_on_them(
+    run: selftaught.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, test = (
+        pictures(tmp_path / "set", {"one": 20, "other": 20}),
+        pictures(tmp_path / "test", {"one": 8, "other": 7}),
+    )
+    shutil.copy(test / "one" / "0.png", test / "one" / "again.png")
+    command = ["finetune", str(run.folder), str(root), "--test", str(test), "--out", str(tmp_path / "clf")]
+    assert run_command([*command, "--finetune.epochs", "1", "--json"]) == 0
+    printed, err = capsys.readouterr()
+    told = json.loads(printed)["test"]
+    assert (told["measured_on"], told["measured_distinct"]) == (16, 15)
+    assert "on 16 samples of --test, 15 of them different, copies counted once" in err
 
 
 def test_a_temperature_at_the_end_of_its_range_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     from selftaught.judging import certainty
 
     for temperature, said in ((math.exp(RANGE[0]) * 1.0001, True), (math.exp(RANGE[1]) / 1.0001, True), (1.3, False)):
-        certainty._warn_of_doubtful(temperature, np.arange(500))
+        certainty._warn_of_doubts(Meaning(temperature=temperature, chosen_by=500), np.arange(500))
         assert ("stands at the end of its range" in capsys.readouterr().err) == said
 
 

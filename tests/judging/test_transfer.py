@@ -190,12 +190,13 @@ def test_onnx_gives_calibrated_probabilities(classifier: Path, tmp_path: Path) -
     assert np.allclose(found.sum(axis=1), 1, atol=1e-4)
 
 
-def made(name: str, module: nn.Module | None = None, **options) -> Calibrated:
+def made(name: str, module: nn.Module | None = None, known: Preparation | None = None, **options) -> Calibrated:
     torch.manual_seed(1)
     facts = {"low": 0, "high": 255, "mean": (0.4,) * 3, "std": (0.2,) * 3}
-    preparation, part = Preparation(channels=3, size=(32, 32), **facts), Part(name=name, options=options)
+    preparation = known or Preparation(channels=3, size=(32, 32), **facts)
+    part = Part(name=name, options=options)
     encoder = build_encoder(part, preparation, module).train()
-    encoder(torch.randn(8, 3, 32, 32))  # running statistics that are not the initial ones
+    encoder(torch.randn(8, *preparation.shape))  # running statistics that are not the initial ones
     encoder.preparation, encoder.part = preparation, part
     return Calibrated(encoder, nn.Linear(encoder.dim, 4), Meaning(temperature=1.7), ["a", "b", "c", "<d>"]).eval()
 

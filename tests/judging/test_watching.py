@@ -328,7 +328,7 @@ def refused(name: str, folder: Path) -> dict[str, Any]:
     ("name", "error", "words"),
     [
         ("missing", DataError, "--watch-labels: .*nowhere does not exist"),
-        ("unlabelled", DataError, "--watch-labels: unlabelled has no labels: "),
+        ("unlabelled", DataError, r"--watch-labels: /.*unlabelled\.npz has no labels: "),
         ("one class", DataError, "--watch-labels: one has only one class, '0': there is nothing to tell apart"),
         ("too few", DataError, "few has 12 labelled samples of 2 classes, of which 6 could be judged .*name more"),
         ("copies", DataError, "copies has 80 labelled samples of 2 classes, of which 2 could be judged"),

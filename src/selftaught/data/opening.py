@@ -24,10 +24,13 @@ from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.data.sources.taken import without_own
 from selftaught.system import randomness
+from selftaught.system.context import IN_PYTHON
 from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 Rows = NDArray[np.int64]
+WARNING = "warning: "  # in front of a note, which stays in front
 NAMED = 3  # of the broken samples, in an error
 
 
@@ -52,30 +55,46 @@ def chosen(
     limit: int | None = None,
     seed: int = 0,
     unheld: bool = False,
+    named: object = None,
 ) -> Chosen:
     """The rows of `source` that are wanted.
 
     things: what samples are called; remedy: how to give labels to data without any; labels: a CSV of path,label in
     place of the source's own; label_column: which of its columns, where it has one of that name; labelled: whether
     labels are wanted (then `limit` is stratified, and samples without one are left out); limit: a random subset of
-    this many; unheld: whether the numbers of all samples are to take no memory. Raises DataError.
+    this many; unheld: whether the numbers of all samples are to take no memory; named: the data as somebody
+    named them, for what is said. Raises DataError.
     """
+    shown = as_named(source, named)
     if labels is not None:
         source.notes = without_own(source.notes)
         source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
-        raise DataError(f"{source.name} has no labels: {'; '.join(filter(None, (source.lacking(), remedy)))}")
+        raise DataError(f"{shown} has no labels: {'; '.join(filter(None, (source.lacking(), remedy)))}")
     wanted = source.labels if labelled else None
     rows: Rows | Every = Every(len(source))
     if not unheld or wanted is not None or limit is not None:
         rows = np.arange(len(source)) if wanted is None else np.flatnonzero([bool(label) for label in wanted])
     if not len(rows):
-        raise DataError(f"{source.name} has labels for none of its {things}")
+        raise DataError(f"{shown} has labels for none of its {things}")
     parts = source.fingerprint(), str(limit), str(seed) if limit else ""
     former = digest(*parts, between=source.between)
     return Chosen(
         source, rows if isinstance(rows, Every) else randomness.subset(rows, wanted, limit, seed), wanted, former
     )
+
+
+def as_named(source: Source, named: object) -> str:
+    """Data for people: by the path that they gave, of which the last part may be that of many, or as their source."""
+    is_path = isinstance(named, str | Path) and not str(named).startswith(IN_PYTHON)
+    return printable(named if is_path else source.name)
+
+
+def tell_notes(notes: Sequence[str], data: str) -> None:
+    """Say how data were read, each line with their name: a command may read several."""
+    for note in notes:
+        told = note.removeprefix(WARNING)
+        say(f"{WARNING * (told != note)}{printable(data.removeprefix(IN_PYTHON))}: {told}")
 
 
 def refuse_column(column: str | None, data: object, things: str) -> None:
@@ -254,16 +273,16 @@ def labels_by_key(open_source: Callable[[str], Source], labelled: str) -> dict[s
     """Labels of samples by their keys, from labelled data or a CSV of path,label. Raises DataError."""
     if labelled.lower().endswith(".csv"):
         return labels_in_file(Path(labelled))
-    return labels_in(open_source(labelled))
+    return labels_in(open_source(labelled), labelled)
 
 
-def labels_in(source: Source) -> dict[str, str]:
+def labels_in(source: Source, named: str | None = None) -> dict[str, str]:
     """The labels of a source by key, and by whole where all parts have one, as older maps name them.
 
     Raises DataError where it has none.
     """
     if source.labels is None:
-        raise DataError(": ".join(filter(None, (f"{source.name} has no labels", source.lacking()))))
+        raise DataError(": ".join(filter(None, (f"{as_named(source, named)} has no labels", source.lacking()))))
     lines = (Line(row, *said) for row, said in enumerate(zip(source.keys, source.labels), 1))
     told, wholes = agreeing(lines, printable(source.name)), dict[str, set[str]]()
     for key, label in told.items():

@@ -1,6 +1,5 @@
 """How sure a classifier may be, by samples that it has not learnt from: a temperature, thresholds, a margin."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,11 @@ from selftaught.judging.finetune import Classifier, scores_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.metrics import EVEN, counting_once
 from selftaught.judging.subsets import Rows
-from selftaught.run.meaning import Meaning
+from selftaught.run.meaning import HELD, RANGE, Meaning
 from selftaught.system.saying import say
 from selftaught.system.text import number_of, printable
 
-ENOUGH = 20  # held-out samples, or groups; by fewer what is chosen is a matter of luck
 BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
-AT_THE_END = 0.01  # of the range: the search stops so far from it
-RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
-HELD = 0.95  # share of new samples that a margin is to hold
 FEWEST = 5  # samples with a label that choose its threshold; with fewer it is said where it is likelier than not
 
 Array = NDArray[Any]
@@ -32,21 +27,21 @@ Array = NDArray[Any]
 def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
     """What the scores of a model mean, by training rows that it has not learnt from; what is doubtful is said."""
     aim = model.aim
-    plain = Meaning(task=aim.task, mean=aim.mean, deviation=aim.deviation)
+    plain = Meaning(task=aim.task, mean=aim.mean, deviation=aim.deviation, chosen_by=0)
     if aim.task == "several":
         plain = plain.model_copy(update={"thresholds": (EVEN,) * aim.outputs})
     if not len(rows):
-        unknown = "how far off it is, is not known" if aim.task == "number" else "its probabilities are not calibrated"
-        say(f"too few labels to hold some out: {unknown}")
+        say(plain.doubts())
         return plain
     scores, group, truth = scores_of(model, data.subset(rows)), data.group[rows], data.truth[rows]
-    weight = counting_once(group)
+    weight, sure = counting_once(group), plain.model_copy(update={"chosen_by": len(np.unique(group))})
     if aim.task == "number":
-        _warn_of_few(group)
-        return plain.model_copy(update={"margin": fitted_margin(np.abs(aim.said(scores) - truth), group)})
+        sure = sure.model_copy(update={"margin": fitted_margin(np.abs(aim.said(scores) - truth), group)})
+        _warn_of_doubts(sure, group)
+        return sure
     temperature = fitted_temperature(scores, aim.truth[torch.from_numpy(rows)], weight)
-    _warn_of_doubtful(temperature, group)
-    sure = plain.model_copy(update={"temperature": temperature})
+    sure = sure.model_copy(update={"temperature": temperature})
+    _warn_of_doubts(sure, group)
     if aim.task == "classes":
         return sure
     _warn_of_rare([name for name, own in zip(data.names, truth.T) if _is_rare(own, weight)])
@@ -124,27 +119,12 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64], weight: A
     return sum(abs(float(off[place == i].sum())) for i in range(BINS)) / float(weight.sum())
 
 
-def _those(group: Rows) -> tuple[int, str]:
-    """How many there are that chose something, and that in words: of samples (N,), what is of one group is one."""
+def _warn_of_doubts(meaning: Meaning, group: Rows) -> None:
+    """Say where so few samples (N,), of which what is of one group is one, might as well have chosen otherwise."""
     count = len(np.unique(group))
-    return count, number_of(count, "sample") if count == len(group) else f"{number_of(count, 'group')} of samples"
-
-
-def _warn_of_doubtful(temperature: float, group: Rows) -> None:
-    """Say where the temperature could as well be another one."""
-    count, those = _those(group)
-    doubts = [f"was chosen by {those} alone"] * (count < ENOUGH)
-    at_the_end = min(abs(math.log(temperature) - end) for end in RANGE) < AT_THE_END
-    doubts += ["stands at the end of its range"] * at_the_end
-    if doubts:
-        say(f"warning: the temperature, {temperature:.3g}, {' and '.join(doubts)}: trust no probability of its")
-
-
-def _warn_of_few(group: Rows) -> None:
-    """Say where so few samples, or groups, cannot tell how far off 95 of a hundred are."""
-    count, those = _those(group)
-    if (reached := count / (count + 1)) < HELD - 1e-9:
-        say(f"warning: {those} alone chose the intervals: they hold {reached:.0%} of new numbers, not 95 %")
+    those = number_of(count, "sample") if count == len(group) else f"{number_of(count, 'group')} of samples"
+    if doubts := meaning.doubts(those):
+        say(f"warning: {doubts}")
 
 
 def _warn_of_rare(names: list[str]) -> None:

@@ -42,6 +42,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {  # of metrics.json, by task, but those t
     ),
     "number": ("R2", "low", "high", "MAE", "RMSE", "held_by_margin"),
 }
+FEWER = ("measured_distinct", "measured_groups")  # what is measured as one, where that is fewer than the samples
 
 
 def marks(classifier: Calibrated, data: Labelled, rows: Rows) -> dict[str, Any]:
@@ -128,12 +129,10 @@ def in_words(metrics: Mapping[str, Any]) -> str:
     """What a classifier comes to, in a line: on --test where that is named, else on what was held out."""
     task, those = metrics["task"], "samples that chose nothing"
     if metrics.get("test"):
-        metrics, those = {**metrics, "measured_groups": None, **metrics["test"]}, "samples of --test"
+        metrics, those = {**metrics, **dict.fromkeys(FEWER), **metrics["test"]}, "samples of --test"
     if not (said := _LINES[task](metrics)):
         return f"too few labels to measure {_UNKNOWN.get(task, 'its accuracy')}; name a --test set for that"
-    line = f"{said} on {metrics['measured_on']:,} {those}"
-    if groups := metrics.get("measured_groups"):
-        line += f", {units.in_groups(groups)}"
+    line = f"{said} on {metrics['measured_on']:,} {those}{units.counted_once(metrics)}"
     if missing := not_measured(metrics):
         called = "label" if task == "several" else "class"
         line += f", none of them of {called} {', '.join(map(printable, missing[:5]))}: it says nothing of these"

@@ -9,7 +9,7 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
-from selftaught.data.opening import refuse_other_kind
+from selftaught.data.opening import refuse_other_kind, tell_notes
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
@@ -54,7 +54,7 @@ def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
     data = evened(Labelled(sources[0], test, content=content, exact=exact, named=groups, **held))
-    _warn_of_copies(data, kind.THINGS, _learnt_from(recipe))
+    _warn_of_copies(data, kind.THINGS, recipe)
     return data
 
 
@@ -106,8 +106,7 @@ def _opened(
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)
     warn_of(samples.quarantined, data)
-    for note in samples.notes:
-        say(note)
+    tell_notes(samples.notes, data)
     if labels is None and how["labelled"]:
         refuse_parts(recipe, samples, data)
     return _with_some(samples, kind.THINGS) if samples.labels and recipe.task != "several" else samples
@@ -141,10 +140,17 @@ def _learnt_from(recipe: Evaluate | Finetune) -> str:
     return "--train" if isinstance(recipe, Evaluate) else "LABELLED"
 
 
-def _warn_of_copies(data: Labelled, things: str, source: str) -> None:
+def _warn_of_copies(data: Labelled, things: str, recipe: Evaluate | Finetune) -> None:
+    source = _learnt_from(recipe)
     if data.test is None:
         if told := _told(data, "have a copy among the others", "look like others"):
-            say(f"warning: {told.format(things)}; no fold learns what it is judged on")
+            folds = isinstance(recipe, Evaluate)
+            apart = (
+                "no fold learns what it is judged on"
+                if folds
+                else "what is held out has no copy in what is learnt from"
+            )
+            say(f"warning: {told.format(things)}; {apart}")
         return
     if told := _told(data, f"of {source} are in --test as well", f"of {source} look like some there"):
         say(f"warning: {told.format(things)}; they are not learnt from")

@@ -13,7 +13,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
-from selftaught.data.opening import refuse_other_kind
+from selftaught.data.opening import refuse_other_kind, tell_notes
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.labels import several_text
 from selftaught.judging.finetune import scores_of
@@ -88,7 +88,8 @@ class Predictions:
 
         Of several labels `probability` has that of each that is said, likewise with a `;` between them; where none is,
         `predicted` is `;`, known to have none, as nothing would be nothing known. Of numbers there are
-        path,predicted,low,high in its place, the ends of the interval that holds 95 %, where it is known.
+        path,predicted,low,high in its place, the ends of the interval that is to hold 95 %, where it is known; where
+        few samples chose it, it holds less, the share `meaning.held`.
         Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
         What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
         <name>-quarantine-2.csv and so on. Raises UsageError where `out` is another file, unless it is to `overwrite`.
@@ -103,10 +104,10 @@ class Predictions:
     def _cells(self, every: bool) -> Iterator[list[str]]:
         """What stands behind the path of each sample."""
         if self.values is not None:
-            margin = self.meaning.margin
+            margin, written = self.meaning.margin, self.meaning.written
             for value in self.values.tolist():
-                ends = ["", ""] if margin is None else [f"{value - margin:.7g}", f"{value + margin:.7g}"]
-                yield [f"{value:.7g}", *ends]
+                ends = ["", ""] if margin is None else [written(value - margin), written(value + margin)]
+                yield [written(value), *ends]
             return
         for name, own, likely in zip(self.predicted, self.said, self.probabilities, strict=True):
             sure = BETWEEN.join(f"{likely[number]:.6f}" for number in own)
@@ -181,11 +182,12 @@ def _predicted(asked: _Asked, module: nn.Module | None) -> Predictions:
         refuse_name(name)
     kind = modality.named(classifier.preparation.modality)
     refuse_other_kind("the classifier", kind, data)
+    if doubts := classifier.meaning.doubts():
+        say(f"warning: {printable(folder)}: {doubts}")
     keep_freed_memory()
     how = {"like": classifier.preparation, "tolerance": 1.0, "limit": asked.limit, "column": asked.column}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
-    for note in samples.notes:
-        say(note)
+    tell_notes(samples.notes, data)
     files = files_of(data, samples.keys, kind.THINGS) if asked.move_into else []
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)

@@ -126,9 +126,10 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
 
 
 def _marked(classifier: Calibrated, data: Labelled, rows: Rows) -> dict[str, Any]:
-    """What it makes of these, and in how many groups they lie, where those are fewer."""
+    """What it makes of these, how many they are without copies, and in how many groups they lie, where it is fewer."""
     groups, distinct = len(np.unique(data.group[rows])), len(np.unique(data.content[rows]))
-    known = {"measured_groups": groups} if groups < distinct else {}
+    known = {"measured_distinct": distinct} if distinct < len(rows) else {}
+    known |= {"measured_groups": groups} if groups < distinct else {}
     return marks(classifier, data, rows) | known
 
 
@@ -150,7 +151,8 @@ def _uneven_or_not(data: Labelled, learnt: Rows, watched: Rows) -> dict[str, Any
 def _sure(meaning: Meaning, samples: int) -> dict[str, Any]:
     """How sure it is, and how many samples chose that."""
     by = "margin_chosen_by" if meaning.task == "number" else "temperature_chosen_by"
-    return {**{name: value for name, value in meaning.told().items() if name != "task"}, by: samples}
+    own = {name: value for name, value in meaning.told().items() if name not in ("task", "chosen_by")}
+    return {**own, by: samples}
 
 
 def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows]:

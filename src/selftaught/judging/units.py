@@ -1,8 +1,9 @@
 """What measures are called, and how their values are written; whoever reads results needs no more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
+from typing import Any
 
 from selftaught.system.text import number_of
 
@@ -59,6 +60,14 @@ def between(
 def in_groups(count: int) -> str:
     """What is said of samples of which so many groups are judged."""
     return f"in {number_of(count, 'group')}, each counted once"
+
+
+def counted_once(metrics: Mapping[str, Any]) -> str:
+    """What is said behind the samples of a classifier's metrics, where some count as one; "" where none do."""
+    if groups := metrics.get("measured_groups"):
+        return f", {in_groups(groups)}"
+    distinct = metrics.get("measured_distinct")
+    return f", {distinct:,} of them different, copies counted once" if distinct else ""
 
 
 def axis(measure: str) -> str:

@@ -150,8 +150,10 @@ def _of_classifier(folder: Path) -> Iterator[str]:
     told = test or metrics
     # Half of what was held out has chosen; older files do not say how many have not.
     measured = metrics.get("measured_on", metrics.get("held_out", "?"))
-    of = "the test set" if test else f"{measured} held-out samples"
-    of += f" {units.in_groups(groups)}" if (groups := told.get("measured_groups")) else ""
+    of = f"{measured} held-out samples"
+    if test:
+        of = f"{test['measured_on']} samples of the test set" if "measured_on" in test else "the test set"
+    of += units.counted_once(told)
     numbers = [f"{name} {told[name]:.4g}" for name in OF_CLASSIFIER if isinstance(told.get(name), int | float)]
     known = _to_be_known(leaking(metrics.get("leaks", [])))
     if not numbers:

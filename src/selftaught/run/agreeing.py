@@ -14,7 +14,7 @@ from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 
-TOLERANCE = 1e-4  # largest deviation of the file's outputs, relative to the features' own spread
+TOLERANCE = 1e-4  # largest deviation of the file's outputs, relative to their own range
 
 Write = Callable[[nn.Module, Callable[[int], Tensor], Path], None]  # a network, samples by how many, and the file
 Read = Callable[[Path], Callable[[Tensor], Tensor]]  # of a file what it makes of samples
@@ -23,10 +23,13 @@ Read = Callable[[Path], Callable[[Tensor], Tensor]]  # of a file what it makes o
 def written(network: nn.Module, file: Path, write: Write, read: Read, batches: Sequence[int], called: str) -> float:
     """The largest deviation of the file's outputs on random inputs of these batch sizes, relative to their range.
 
-    The network has the preparation of its samples on it. Raises UsageError where they differ by more than the
-    tolerance.
+    Of a classifier that says numbers it is relative to how far they lie from their mean, or to their deviation if that
+    is more: beside a large mean no difference would show. The network has the preparation of its samples on it. Raises
+    UsageError where they differ by more than the tolerance.
     """
     network = network.cpu().eval()
+    meaning = getattr(network, "meaning", None)
+    middle, least = (meaning.mean, meaning.deviation) if meaning and meaning.task == "number" else (0.0, 1e-6)
     draws = torch.Generator().manual_seed(0)
 
     def drawn(batch: int) -> Tensor:
@@ -43,14 +46,12 @@ def written(network: nn.Module, file: Path, write: Write, read: Read, batches: S
             samples = drawn(batch)
             with torch.no_grad():
                 expected = network(samples)
-            spread = expected.abs().max().clamp(min=1e-6)
+            spread = (expected - middle).abs().max().clamp(min=least)
             apart = float((answer(samples) - expected).abs().max() / spread)
             deviation = max(deviation, apart if math.isfinite(apart) else math.inf)  # max() would pass over a NaN
             bar.update(done)
         if deviation > TOLERANCE:
-            raise UsageError(
-                f"the {called} file's outputs differ by {deviation:.2g} of the features' range; not written"
-            )
+            raise UsageError(f"the {called} file's outputs differ by {deviation:.2g} of their range; not written")
     return deviation
 
 

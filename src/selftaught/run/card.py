@@ -11,6 +11,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.samples import Preparation
 from selftaught.run.meaning import OUTPUTS, Meaning
+from selftaught.system.text import number_of
 
 WEIGHTS = "model.safetensors"
 
@@ -117,24 +118,41 @@ def classifier_card(
 
 def _said(outputs: int, meaning: Meaning) -> tuple[str, str]:
     """What a classifier says, and how sure it is."""
+    if meaning.task == "number":
+        scale = "`selftaught.mean` and `selftaught.deviation` in config.json undo what scores are standardised by."
+        return f"Says a number. {scale}", _within(meaning)
+    several = meaning.task == "several"
+    order = "`label_names` in config.json says in which order."
+    chosen = "`selftaught.thresholds` there has the probability from which on each is said."
+    says = (
+        f"Says which of {outputs} labels a sample has, any number of them"
+        if several
+        else f"Tells {outputs} classes apart"
+    )
+    return f"{says}; {order}", _calibrated(
+        meaning, "it is so" if several else "the answer is right"
+    ) + f" {chosen}" * several
+
+
+def _calibrated(meaning: Meaning, so: str) -> str:
+    """What its probabilities are worth; `so` is what they are of."""
+    doubts = meaning.doubts()
+    if meaning.chosen_by == 0:
+        return f"{doubts[0].upper()}{doubts[1:]}."
     divided = (
         "Scores are divided by a temperature, by the lines below and in any file of `selftaught export` alike, which "
-        "gives the probabilities themselves, so that one says how often"
+        "gives the probabilities themselves"
     )
-    order = "`label_names` in config.json says in which order."
-    if meaning.task == "several":
-        chosen = "`selftaught.thresholds` there has the probability from which on each is said."
-        return (
-            f"Says which of {outputs} labels a sample has, any number of them; {order}",
-            f"{divided} it is so. {chosen}",
-        )
-    if meaning.task == "classes":
-        return f"Tells {outputs} classes apart; {order}", f"{divided} the answer is right."
-    within = "It is not known how far off it is."
-    if meaning.margin is not None:
-        within = f"Of held-out samples 95 % were no further off than {meaning.margin:.6g}, `selftaught.margin` there."
-    scale = "`selftaught.mean` and `selftaught.deviation` in config.json undo what scores are standardised by."
-    return f"Says a number. {scale}", within
+    return f"{divided}. But {doubts}." if doubts else f"{divided}, so that one says how often {so}."
+
+
+def _within(meaning: Meaning) -> str:
+    """How far off numbers are."""
+    if meaning.margin is None:
+        return "It is not known how far off it is."
+    share = f"Of new samples like those held out about {100 * meaning.held:.0f} %"
+    few = f": {number_of(meaning.chosen_by or 0, 'sample')} alone chose it" * bool(meaning.doubts())
+    return f"{share} are no further off than {meaning.margin:.6g}, `selftaught.margin` there{few}."
 
 
 def _page(

@@ -1,5 +1,6 @@
 """What a classifier's scores mean, by what its labels were: one class a sample, several labels, or a number."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -7,9 +8,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from selftaught.run.records import Record
+from selftaught.run.records import LAST, Record
+from selftaught.system.text import number_of
 
 OUTPUTS = {"classes": "probabilities", "several": "probabilities", "number": "values"}  # what answers are called
+ENOUGH = 20  # held-out samples, or groups; by fewer what is chosen is a matter of luck
+HELD = 0.95  # share of new samples that a margin is to hold
+RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
+AT_THE_END = 0.01  # of the range: the search stops so far from it
+SINGLE = 200  # deviations from zero; of a mean beyond, single precision would round off a 40,000th of one
+DIGITS, DOUBLE = 7, 17  # that are worth writing of a number in single precision, and in double
 
 Above = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,11 +32,19 @@ class Meaning(Record):
     mean: float = 0.0  # of the numbers that were learnt from, which scores are standardised by
     deviation: Above = 1.0
     margin: Annotated[float, Field(ge=0)] | None = None  # how far off 95 % of numbers are at most; None: unknown
+    # Held-out samples, a group being one, that chose temperature, thresholds or margin; None of older ones: unknown.
+    chosen_by: Annotated[int, Field(ge=0, le=LAST)] | None = None
 
     def answers(self, scores: Tensor) -> Tensor:
-        """Of scores (B, outputs) the probability of each class or label (B, outputs), or the numbers (B,)."""
+        """Of scores (B, outputs) the probability of each class or label (B, outputs), or the numbers (B,).
+
+        Numbers that single precision does not hold, such as times in seconds, are of double precision.
+        """
         if self.task == "number":
-            return scores[:, 0] * self.deviation + self.mean
+            number = scores[:, 0]
+            if self._is_wide and number.device.type != "mps":  # which has no double precision
+                number = number.double()
+            return number * self.deviation + self.mean
         scaled = scores / self.temperature
         return torch.softmax(scaled, dim=1) if self.task == "classes" else torch.sigmoid(scaled)
 
@@ -44,14 +60,48 @@ class Meaning(Record):
         """What config.json is to say of it."""
         own = {"classes": {"temperature"}, "several": {"temperature", "thresholds"}}
         kept = own.get(self.task, {"mean", "deviation", "margin"})
-        return {"task": self.task, **self.model_dump(mode="json", include=kept)}
+        return {"task": self.task, **self.model_dump(mode="json", include=kept | {"chosen_by"})}
+
+    @property
+    def held(self) -> float:
+        """The share of new numbers that the margin holds: what it is to hold, or what so few as chose it can prove."""
+        return HELD if self.chosen_by is None else min(HELD, self.chosen_by / (self.chosen_by + 1))
+
+    def doubts(self, those: str | None = None) -> str:
+        """What speaks against how sure it is, for people; "" where nothing is known to. `those`: who chose that."""
+        those = those or number_of(self.chosen_by or 0, "sample")
+        if self.chosen_by == 0:
+            unknown = (
+                "how far off it is, is not known" if self.task == "number" else "its probabilities are not calibrated"
+            )
+            return f"too few labels to hold some out: {unknown}"
+        if self.task == "number":
+            few = f"{those} alone chose the intervals: they hold {self.held:.0%} of new numbers, not {100 * HELD:.0f} %"
+            return few if self.held < HELD - 1e-9 else ""
+        doubts = [f"was chosen by {those} alone"] * (self.chosen_by is not None and self.chosen_by < ENOUGH)
+        at_the_end = min(abs(math.log(self.temperature) - end) for end in RANGE) < AT_THE_END
+        doubts += ["stands at the end of its range"] * at_the_end
+        told = f"the temperature, {self.temperature:.3g}, {' and '.join(doubts)}: trust no probability of its"
+        return told if doubts else ""
+
+    def written(self, number: float) -> str:
+        """A number in seven digits, or in as many as a ten-thousandth of the deviation takes to show."""
+        most = math.floor(math.log10(abs(number))) if number else 0
+        digits = most - math.floor(math.log10(self.deviation)) + 5
+        return f"{number:.{min(max(DIGITS, digits), DOUBLE)}g}"
 
     @property
     def formula(self) -> str:
         """The same in Python, to be written behind what gives the scores."""
         if self.task == "number":
-            return f"[:, 0].mul({self.deviation!r}).add({self.mean!r})"
+            double = ".double()" * self._is_wide
+            return f"[:, 0]{double}.mul({self.deviation!r}).add({self.mean!r})"
         return f".div({self.temperature!r})." + ("softmax(dim=1)" if self.task == "classes" else "sigmoid()")
+
+    @property
+    def _is_wide(self) -> bool:
+        """Whether single precision would round off what tells numbers apart."""
+        return abs(self.mean) > SINGLE * self.deviation
 
     def fits(self, names: int) -> bool:
         """Whether a classifier of so many classes or labels can mean this."""

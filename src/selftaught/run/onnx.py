@@ -16,7 +16,9 @@ from selftaught.system.telemetry import switch_off
 from selftaught.system.written import mark
 
 MADE_BY, KIND = "made_by", "export"  # what a file says of itself, among its metadata
-OF_SAMPLES = ("size", "low", "high", "mean", "std")  # of a preparation that has them, there as JSON
+# Of a preparation that has them, there as JSON: all that tells how an image's values become what the network takes.
+OF_SAMPLES = ("channels", "size", "stored", "top", "ranged", "low", "high", "mean", "std")
+APPLIED = {"temperature", "mean", "deviation"}  # of what a classifier's scores mean, which the file does itself
 
 
 def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
@@ -52,10 +54,11 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
 
 
 def _about(network: Any) -> dict[str, str]:
-    """As JSON how samples are prepared and, of a classifier, its classes or labels, and from when each is said."""
+    """As JSON how samples are prepared and, of a classifier, its classes or labels, and how sure its answers are."""
     known = {name: getattr(network.preparation, name, None) for name in OF_SAMPLES}
     if meaning := getattr(network, "meaning", None):
-        known |= {"label_names": network.classes, "thresholds": meaning.thresholds}
+        told = {name: value for name, value in meaning.told().items() if name not in APPLIED}
+        known |= {"label_names": network.classes, **told}
     return {name: json.dumps(value) for name, value in known.items() if value not in (None, [], ())}
 
 

@@ -64,7 +64,7 @@ def test_folders_and_archives_of_sounds_are_told_apart_from_images(here: Path, p
     assert open_samples("clips", labels=Path("labels.csv"), labelled=True).labels == ["a", "b"]
     for name in ("clips/high/00.wav", "audio:clips/high/00.wav"):
         assert modality.of(name).THINGS == "clips"
-        with pytest.raises(DataError, match=r"high/00\.wav is a single one of clips: name its folder, clips/high$"):
+        with pytest.raises(DataError, match=r"high/00\.wav is a single clip: name its folder, clips/high$"):
             open_samples(name)
     with pytest.raises(DataError, match=r"labels\.csv is neither a folder nor an archive of these: \.zip, \.tar"):
         open_samples("audio:labels.csv")

@@ -36,6 +36,13 @@ def test_a_depth_is_told_by_the_brightest_value(value: int, white: int) -> None:
     assert brightest(value) == white
 
 
+@pytest.mark.parametrize(("depth", "deep"), [(12, True), (8, False)])
+def test_a_recipe_says_what_levels_of_16_bits_and_transparency_become(depth: int, deep: bool, tmp_path: Path) -> None:
+    told = open_samples(saved(tmp_path / "x", depth)).preparation.recipe()
+    assert ("levels of 16 bits, of which 4095 is as bright as 255 of 8 bits" in told) == deep
+    assert "lay what is transparent on white" in told
+
+
 @pytest.mark.parametrize("odd", ["grey", "colour"])
 def test_one_image_of_8_bits_costs_the_others_no_levels(
     odd: str, tmp_path: Path, capsys: pytest.CaptureFixture

@@ -86,7 +86,7 @@ def open_samples(
     refuse_size(size)
     source = open_source(data, label_column if labels is None else None)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
-    wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, **how)
+    wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, named=data, **how)
     rows = np.asarray(wanted.rows)
     source.contents.recall()
     preparation = like or Preparation.at(sampling_rate or usual_rate(source, rows), size or USUAL_SIZE)

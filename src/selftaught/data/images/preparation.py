@@ -61,12 +61,17 @@ class Preparation(Gained):
 
     def recipe(self) -> str:
         """What to do to a stored image, for people."""
+        white = "lay what is transparent on white, " * (self.channels in (1, 3) and not self.band)
+        deep = f" (levels of 16 bits, of which {self.top} is as bright as 255 of 8 bits)" * (
+            self.stored == "uint16" and bool(self.top)
+        )
         own = ", by each image's own values" * (self.ranged == "each")
         cut = ", what is beyond being cut off" * (self.ranged == "given")
         return (
             f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels (height, width): turn "
-            "one upright, take the largest centred part of that shape and resize it, bilinearly and antialiased; scale "
-            f"stored values from [{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then normalise with\n\n"
+            f"one upright, {white}take the largest centred part of that shape and resize it, bilinearly and "
+            f"antialiased; scale stored values{deep} from [{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then "
+            "normalise with\n\n"
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
         )
 

@@ -140,7 +140,7 @@ def open_samples(
         source = paged(source, progress)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     looking = _looking(source, first_pass, limit)
-    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, unheld=bool(looking), **how)
+    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, unheld=bool(looking), named=data, **how)
     rows: Any = wanted.rows
     tried = rows[looking.sampled.rows] if looking else rows
     refuse = partial(refuse_broken, source.name, len(tried), tolerance, bool(looking))

@@ -157,5 +157,5 @@ def _rate(held: NDArray[Any]) -> float:
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of series by their keys, from labelled series or a CSV of series,label. Raises DataError."""
     if recognises(labelled):
-        return opening.labels_in(open_recordings(labelled))
+        return opening.labels_in(open_recordings(labelled), labelled)
     return opening.labels_by_key(open_recordings, labelled)

@@ -88,7 +88,7 @@ def open_samples(
     preparation = like or Preparation.of(series, (stride or window) if window else None)
     for note in preparation.told(series) if like else ():
         series.note(note)
-    samples = _held(series, chosen(series, THINGS, REMEDY, limit=limit, seed=seed, **how), preparation)
+    samples = _held(series, chosen(series, THINGS, REMEDY, limit=limit, seed=seed, named=data, **how), preparation)
     progress(samples.count, samples.count)
     return samples
 

@@ -3,12 +3,15 @@
 import bz2
 import gzip
 import lzma
+import os
+import struct
 import tarfile
 import tempfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -30,27 +33,62 @@ PACKED: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 CHUNK = 1 << 20
 ZIP_HEAD = 30  # bytes before the name of a member
+UTF8_NAME = 0x800  # among the flags of a member whose name is UTF-8
+UNICODE_PATH = 0x7075  # of what stands beside a name: that again, as UTF-8
 TOO_LARGE = "more bytes than any image takes"
 
 
 def zip_members(path: Path | Distant) -> Opened:
-    """What is in a zip, what of it is no plain file, and how to read one."""
+    """What is in a zip, what of it is no plain file, and how to read one.
+
+    They stand in the order of what zipfile takes for their names: runs that were made when ours were these, too, would
+    find their samples in another order, and not go on.
+    """
     infos: dict[str, zipfile.ZipInfo] = {}  # of two with one name the later, which is what reading gives
     unusable: Unusable = []
     with zipfile.ZipFile(readable(path)) as archive:
         for info in archive.infolist():
+            name = zip_name(info)
             if reason := zip_fault(info):
-                unusable.append((info.filename, reason))
+                unusable.append((name, reason))
             elif not info.is_dir():
-                infos[info.filename] = info
+                infos[name] = info
+    called = {name: info.filename for name, info in infos.items() if name != info.filename}
     handles = threading.local()  # a handle has one position, so each thread reads through its own
 
     def read(name: str) -> bytes:
         if not hasattr(handles, "archive"):
             handles.archive = zipfile.ZipFile(readable(path))
-        return handles.archive.read(name)
+        return handles.archive.read(called.get(name, name))
 
-    return [(name, info.file_size, info.header_offset) for name, info in infos.items()], unusable, read
+    ordered = sorted(infos.items(), key=lambda member: member[1].filename)
+    return [(name, info.file_size, info.header_offset) for name, info in ordered], unusable, read
+
+
+def zip_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member, which zipfile takes for code page 437 where no flag says that it is UTF-8.
+
+    Many programs, those of macOS among them, write UTF-8 and no such flag; others add the name as UTF-8 beside it.
+    """
+    if info.flag_bits & UTF8_NAME or info.orig_filename.isascii():
+        return info.filename
+    stored = info.orig_filename.encode("cp437")  # every byte has a character there, so these are those of the file
+    for name in (_told_beside(info, stored), stored):
+        with suppress(UnicodeDecodeError):
+            if name is not None:
+                return name.decode().partition("\0")[0].replace(os.sep, "/")
+    return info.filename
+
+
+def _told_beside(info: zipfile.ZipInfo, stored: bytes) -> bytes | None:
+    """What stands beside the name that is `stored`, where it is of that and not of one before."""
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        told, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == UNICODE_PATH and told[:5] == struct.pack("<BL", 1, zlib.crc32(stored)):
+            return told[5:]
+    return None
 
 
 def zip_fault(info: zipfile.ZipInfo) -> str | None:
@@ -62,7 +100,7 @@ def zip_fault(info: zipfile.ZipInfo) -> str | None:
 
 
 def tar_members(path: Path | Distant) -> Opened:
-    """What is in a tar, what of it is no plain file, and how to read one."""
+    """What is in a tar, in the order of names, what of it is no plain file, and how to read one."""
     infos: dict[str, tarfile.TarInfo] = {}
     unusable: Unusable = []
     stream = _uncompressed(path)
@@ -79,7 +117,7 @@ def tar_members(path: Path | Distant) -> Opened:
             stream.seek(infos[name].offset_data)
             return stream.read(infos[name].size)
 
-    members = [(name, info.size, info.offset_data) for name, info in infos.items()]
+    members = [(name, info.size, info.offset_data) for name, info in sorted(infos.items())]
     return members, unusable, read
 
 

@@ -153,7 +153,7 @@ def refuse_single(path: Path, wanted: Wanted = PICTURES) -> None:
     """Raise DataError for a file that is one sample, where a folder of them is wanted."""
     if path.name.lower().endswith(wanted.suffixes):
         folder = printable(str(path.parent))
-        raise DataError(f"{printable(str(path))} is a single one of {wanted.things}: name its folder, {folder}")
+        raise DataError(f"{printable(str(path))} is a single {wanted.things[:-1]}: name its folder, {folder}")
 
 
 def part_of_archive(path: Path) -> tuple[Path, str] | None:
@@ -178,7 +178,6 @@ def open_archive(path: Path | Distant, place: str = "", wanted: Wanted = PICTURE
         elif name.startswith(place):
             samples.append((name.removeprefix(place), size, offset))
     below = [(name.removeprefix(place), reason) for name, reason in ignored if name.startswith(place)]
-    samples.sort()
     if not samples:
         if place and not below:
             named = [name for name, _, _ in members if passed_over(name, wanted.suffixes) in (None, NO_IMAGE)]

@@ -138,7 +138,7 @@ def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
     path = Path(labelled)
     if path.suffix.lower() == ".csv" and (lines := read_cells(path).lines) and len(lines[0]) > 2:  # a table, it seems
-        return opening.labels_in(open_table(labelled))
+        return opening.labels_in(open_table(labelled), labelled)
     return opening.labels_by_key(open_table, labelled)
 
 

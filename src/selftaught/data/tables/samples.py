@@ -59,7 +59,7 @@ def open_samples(
     refuse_column(others.get("column"), data, "rows")
     table = open_table(data, label_column if labels is None else None, like.taken if like else None)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
-    wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, **how)
+    wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, named=data, **how)
     if wanted.labels:
         for line in warnings_of(table, wanted.labels, like.taken.columns if like else ()):
             table.note(f"warning: {line}")

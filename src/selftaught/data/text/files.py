@@ -99,7 +99,7 @@ def open_archive(path: Path, place: str = "") -> Texts:
         members, unusable, read = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     names = [name for name, _, _ in members if name.startswith(place)]
     faults = [(name, fault) for name in names if (fault := passed_over(name, TXT))]
-    keys = sorted(name.removeprefix(place) for name in names if not passed_over(name, TXT))
+    keys = [name.removeprefix(place) for name in names if not passed_over(name, TXT)]
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
     return _of_files(name, keys, lambda key: read(place + key), [*unusable, *faults], str(path / place))
 
@@ -151,5 +151,5 @@ def _called(error: UnicodeDecodeError) -> str:
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of texts by their keys, from labelled texts or a CSV of path,label. Raises DataError."""
     if recognises(labelled):
-        return opening.labels_in(open_texts(labelled))
+        return opening.labels_in(open_texts(labelled), labelled)
     return opening.labels_by_key(open_texts, labelled)

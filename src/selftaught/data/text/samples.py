@@ -79,7 +79,7 @@ def open_samples(
     source = open_texts(data, label_column if labels is None else None, column, *known)
     refuse_broken(source.name, THINGS, len(source), source.broken, tolerance)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
-    wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, **how)
+    wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, named=data, **how)
     texts = [source.texts[row] for row in np.asarray(wanted.rows).tolist()]
     held = like.tokenizer if like else _tokenizer(texts, tokenizer, vocabulary)
     numbers = _numbers(held, texts, progress)

@@ -110,7 +110,8 @@ class Recipe(Said):
                 raise FieldError(name, f"{cls.title()} has no option {name!r}; {hint(name, known)}")
             if _holds_array(value):
                 raise FieldError(name, f"{name!r} cannot be an array")
-            if is_blank(value) and value != cls.model_fields[name].default and not saved:
+            typed = not saved and name not in cls.marked(Mark.FILLED_IN)
+            if typed and is_blank(value) and value != cls.model_fields[name].default:
                 way = "" if cls.model_fields[name].is_required() else "leave it out, or "
                 raise FieldError(name, f"--{name.replace('_', '-')} is empty: {way}say what it is to be")
         try:
