@@ -173,7 +173,7 @@ def export(recipe: recipes.Export, result: Any) -> Answer:
     if recipe.to.startswith(HUB):
         return _of_hub(recipe, result)
     file, deviation = result
-    line = f"wrote {printable(file)}; its outputs differ from the network's by at most {deviation:.2g}"
+    line = f"wrote {printable(file)}; its outputs differ from the network's by at most {deviation:.2g} of their range"
     return Answer({"run": recipe.run, "out": str(file), "deviation": deviation}, lines=[line])
 
 

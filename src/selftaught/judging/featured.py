@@ -12,7 +12,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Preparation, Samples
-from selftaught.data.opening import refuse_other_kind
+from selftaught.data.opening import refuse_other_kind, tell_notes
 from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.neighbours import unit
 from selftaught.run.export import load_encoder, warn_of_cut
@@ -21,7 +21,6 @@ from selftaught.system.devices import device_of
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
-from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.training.looking.features import of_batches
 
@@ -58,8 +57,7 @@ def opened(preparation: Preparation, run: str, data: str, **how: Any) -> Samples
         samples: Samples = kind.open_samples(data, like=preparation, tolerance=1.0, progress=bar.polled(poll), **how)
         bar.update(samples.count, total=samples.count)
     warn_of(samples.quarantined, data)
-    for note in samples.notes:
-        say(note)
+    tell_notes(samples.notes, data)
     return samples
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
+from selftaught.data.opening import tell_notes
 from selftaught.methods import registry
 from selftaught.methods.guided import unguided
 from selftaught.methods.theirs import laid_to
@@ -25,7 +26,6 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
 from selftaught.system.pictures import data_uri, encoded
-from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.looking.features import as_inputs
@@ -89,8 +89,7 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
-    for note in samples.notes:
-        say(note)
+    tell_notes(samples.notes, command.data)
     command = command.model_copy(update={"batch_size": min(recipe.samples, samples.count)})
     samples.own = functions
     kind = modality.named(samples.preparation.modality)
