@@ -23,16 +23,14 @@ from typing import Any
 
 import torch
 
-from selftaught.contracts.samples import Preparation
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
 from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan, refuse_twice, refuse_untaught
 from selftaught.judging.estimates import Measure, estimates
-from selftaught.judging.evaluate import open_judged
 from selftaught.judging.idle import refuse_alone, refuse_unread
-from selftaught.judging.labelled import Labelled, splits
+from selftaught.judging.judges import judged_alike, judges
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
@@ -56,7 +54,7 @@ from selftaught.system.ownership import (
     refuse_odd,
 )
 from selftaught.system.progress import Progress
-from selftaught.system.saying import quietly, say
+from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
@@ -106,10 +104,13 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         found["encoder"] = bench.encoder
         found["size"] = samples.preparation.size if bench.kind.SIZED else recipe.size
         found["score"] = recipe.score if recipe.train else bench.score
+        found["teacher_fingerprint"] = bench.taught(samples)
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
         if recipe.train:
-            measure = replace(measure, of=measure_of(_judges(bench, samples.preparation)))
+            data = judges(bench, samples.preparation)
+            measure = replace(measure, of=measure_of(data))
+            bench.recipe = recipe = judged_alike(recipe, data)
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -117,26 +118,6 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
             begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return _Contest(bench, measure, folder, stop, written).carry_out()
-
-
-def _judges(bench: Bench, preparation: Preparation) -> Labelled:
-    """The labelled samples, after all that runs are judged on was drawn: no mistake should wait for the first run."""
-    data = open_judged(bench.judging("", seed=0, test=True), preparation)
-    _draw(bench.recipe, data)
-    if bench.recipe.test and bench.recipe.beyond_test:
-        _draw(bench.recipe, data.beyond_test())
-    elif bench.recipe.test:
-        if also := data.train.count - len(data.not_tested):
-            say(f"note: {also:,} of --train that --test has as well help to choose here, as when this was begun")
-        with quietly():  # all that is to be told of them has been
-            _draw(bench.recipe, open_judged(bench.judging("", seed=0, test=False), preparation))
-    return data
-
-
-def _draw(recipe: Compare, data: Labelled) -> None:
-    """Raise DataError where there are no such labels, or no folds."""
-    for count, seed in itertools.product(parse_labels(recipe.labels), range(recipe.seeds)):
-        list(splits(data, count, 1, seed))
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
