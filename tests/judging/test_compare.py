@@ -100,7 +100,7 @@ def test_a_teacher_is_of_those_who_learn_from_one(digits: Split, tmp_path: Path)
     taught = {ran.method: selftaught.Run.open(tmp_path / "both" / ran.run).recipe.teacher for ran in found.runs}
     assert taught == {"rotation": None, "distill": str(teacher.folder)}
     other = selftaught.pretrain(str(digits[0]), method="rotation", encoder=HALVED, steps=1, seed=1, out=tmp_path / "o")
-    with pytest.raises(UsageError, match="cannot resume: --teacher .* is not what this run has learnt from"):
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher .* is not what this run has learnt from"):
         selftaught.compare(data=how["data"], out=how["out"], teacher=str(other.folder), resume=True)
     with pytest.raises(UsageError, match="--teacher: no method of rotation learns from one; distill does"):
         selftaught.compare(**{**how, "methods": "rotation", "out": str(tmp_path / "none")})

@@ -55,7 +55,7 @@ from selftaught.system.ownership import (
 )
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
-from selftaught.system.text import duration, printable
+from selftaught.system.text import duration, number_of, printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
 from selftaught.training.own_methods import of_own, recognised
@@ -210,7 +210,8 @@ class _Contest:
     def _announce(self, rounds: Rounds) -> None:
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds / self.devices)} of training and the judging on top" if seconds else ""
-        say(f"compare  {len(self.bench.entrants)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        counts = len(self.bench.entrants), self.recipe.seeds, len(rounds)
+        say(f"compare  {', '.join(map(number_of, counts, ('method', 'seed', 'rung')))}{said}")
         for line in self.bench.chosen:
             say(f"         {line}")
         if self.devices > 1:
