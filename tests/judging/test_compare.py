@@ -23,7 +23,7 @@ from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.run.recipes import Compare
 from selftaught.system.components import Part
-from selftaught.system.errors import DataError, SelftaughtError, UsageError
+from selftaught.system.errors import DataError, Interrupted, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
@@ -282,6 +282,23 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     selftaught.compare(wanted["data"], out=str(out), resume=True)
     kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_stop_while_a_run_is_judged_says_how_to_go_on(
+    named: bool, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: Any) -> Any:
+        raise Interrupted("stopped by SIGINT")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Bench, "_judge", stopped)
+    asked = command(digits, tmp_path / "out", methods="rotation", rungs=1, epochs=0.1)
+    if not named:
+        del asked["out"]
+    way = "add --resume" if named else "add --out runs/train-compare-1 --resume"
+    with pytest.raises(Interrupted, match=f"^stopped by SIGINT; {way} to go on$"):
+        selftaught.compare(**asked)
 
 
 def test_a_comparison_goes_on_by_the_samples_labels_and_groups_that_it_began_with(

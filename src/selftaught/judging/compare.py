@@ -40,7 +40,7 @@ from selftaught.run.recipes import Compare
 from selftaught.run.ways import bands_of
 from selftaught.system.components import hint
 from selftaught.system.devices import counted, device_of
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import Interrupted, SelftaughtError, UsageError
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
@@ -178,8 +178,14 @@ class _Contest:
         left = list(self.bench.entrants)
         rounds = plan(len(left), self.recipe.rungs)
         self._announce(rounds)
-        with self._progress(rounds) as shown:
-            self._hold(rounds, left, shown)
+        try:
+            with self._progress(rounds) as shown:
+                self._hold(rounds, left, shown)
+        except Interrupted as error:  # judging, unlike training, does not know how to go on, nor a run of what it is
+            way = "--resume" if self.recipe.out else f"--out {printable(str(self.folder))} --resume"
+            said = str(error)
+            error.args = (said.replace("--resume", way) if "--resume" in said else f"{said}; add {way} to go on",)
+            raise
         comparison = self._write("done")
         if not comparison.ranking:
             first = comparison.failed[0]
