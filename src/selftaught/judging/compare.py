@@ -181,10 +181,10 @@ class _Contest:
         try:
             with self._progress(rounds) as shown:
                 self._hold(rounds, left, shown)
-        except Interrupted as error:  # judging, unlike training, does not know how to go on, nor a run of what it is
+        except Interrupted as stop:  # judging, unlike training, does not know how to go on, nor a run of what it is
             way = "--resume" if self.recipe.out else f"--out {printable(str(self.folder))} --resume"
-            said = str(error)
-            error.args = (said.replace("--resume", way) if "--resume" in said else f"{said}; add {way} to go on",)
+            said = str(stop)
+            stop.args = (said.replace("--resume", way) if "--resume" in said else f"{said}; add {way} to go on",)
             raise
         comparison = self._write("done")
         if not comparison.ranking:
