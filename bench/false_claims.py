@@ -24,7 +24,7 @@ from selftaught.judging.accuracy import measured, voters, votes, wilson
 from selftaught.judging.comparison import Ran
 from selftaught.judging.estimates import Measure
 from selftaught.judging.measures import other_than_accuracy, shares
-from selftaught.judging.ranking import ranked, verdict
+from selftaught.judging.ranking import ranked
 from selftaught.judging.result import FEWEST, LEVEL, Row, verdicts
 from selftaught.judging.subsets import folds
 from selftaught.system.components import Part
@@ -259,9 +259,9 @@ def compared(methods: int, seeds: int, samples: int, held_out: bool, luck: float
                 facts = {"encoder": Part(name="e"), "tokens": False, "run": "", "state": "done", "seconds": 1.0}
                 runs.append(Ran(method=name, seed=seed, rung=1, judged=judged, held_out=chosen, **facts))
         places = ranked(runs, measure)
-        said = verdict(places, measure)
+        helped = all(over.low > 0 for over in places[0].over)
         ahead = any(place.first > 1 for place in places if not gain or place.method == "method 0")
-        return Said("not clearly better" not in said, ahead, places[0].point.value - truth[places[0].method])
+        return Said(helped, ahead, places[0].point.value - truth[places[0].method])
 
     chosen = "chosen on folds" if held_out else "chosen on what it is judged on"
     return Cell(f"compare {methods} methods, {seeds} seed(s), test set of {samples:,}, {chosen}", judge)

@@ -43,6 +43,7 @@ def test_what_is_odd_is_told_written_and_shown(
     assert ("b/moved.png", "b", "a") in {(fact["path"], fact["label"], fact["likely"]) for fact in by["label"]}
     assert {fact["path"] for fact in by["label"]} <= {"b/moved.png", "c/odd.png"}
     assert told["counts"] == {name: len(facts) for name, facts in by.items()} and told["labelled"] == 26
+    assert told["labels_can_be_told"] and told["told_right"] > 0.8 > 0.5 > told["commonest_label"] > 0.3
     written = lines(out)
     assert list(written[0]) == ["path", "odd", "score", "of", "label", "likely"]
     assert [(row["path"], row["odd"]) for row in written] == [(fact["path"], fact["odd"]) for fact in told["odd"]]
@@ -52,7 +53,7 @@ def test_what_is_odd_is_told_written_and_shown(
     assert run_command(asked) == 2 and "already exists" in capsys.readouterr().err
     assert run_command(asked[:-4]) == 0
     shown = capsys.readouterr().out
-    assert "1 images that look just like another, in 1 groups" in shown and "b/moved.png  b, more like a" in shown
+    assert "1 of 26 images looks just like another, in 1 group\n" in shown and "b/moved.png  b, more like a" in shown
 
 
 def test_labels_come_from_a_csv_or_are_not_looked_at(looking: Path, meddled: Path, tmp_path: Path) -> None:
@@ -65,6 +66,23 @@ def test_labels_come_from_a_csv_or_are_not_looked_at(looking: Path, meddled: Pat
     found = selftaught.odd(looking, meddled, labels=tmp_path / "labels.csv")
     assert found.labels and len(found.labels.rows) == 24 and found.labels.names == ["left", "other"]
     assert {fact["path"] for fact in found.facts if fact["odd"] == "label"} - {"c/odd.png"} == {"b/3.png"}
+
+
+def test_labels_that_have_nothing_to_do_with_what_is_seen_are_said_to(
+    looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    years, page = tmp_path / "years.csv", tmp_path / "odd.html"
+    names = [f"{name}/{number}.png,{2020 + number % 2}" for name in "abc" for number in range(8)]
+    years.write_text("path,label\n" + "\n".join(names))
+    asked = ["odd", str(looking), str(pictures), "--labels", str(years), "--page", str(page)]
+    assert run_command([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["labels_can_be_told"] is False and told["commonest_label"] == 0.5
+    assert run_command([*asked, "--overwrite"]) == 0
+    said = "of the labels right, which is not clearly more than the 50% that have the commonest"
+    for text in (capsys.readouterr().out, page.read_text()):
+        assert said in " ".join(text.split()) and "--labels none leaves them out" in text
+    assert "none is" in page.read_text() and "deviations" not in page.read_text()
 
 
 def test_labels_that_say_too_little_are_told(

@@ -38,6 +38,13 @@ def test_any_set_of_classes_is_one_label_that_reads_as_several(said: str | list[
         answers_of("several").text([])
 
 
+def test_a_name_that_cannot_be_printed_is_shown_once_escaped() -> None:
+    with pytest.raises(UsageError, match=r"^'a\\x1bb' is none of the classes"):
+        answers_of("classes").text("a\x1bb")
+    with pytest.raises(UsageError, match=r"and 'a\\x1bb' is none$"):
+        answers_of("classes").add_class("a\x1bb")
+
+
 def test_only_what_files_of_labels_have_for_none_is_no_name(tmp_path: Path) -> None:
     for mark in NO_VALUE - {""}:
         answers, file = answers_of("classes"), tmp_path / "labels.csv"

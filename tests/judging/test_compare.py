@@ -23,7 +23,7 @@ from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.run.recipes import Compare
 from selftaught.system.components import Part
-from selftaught.system.errors import DataError, SelftaughtError, UsageError
+from selftaught.system.errors import DataError, Interrupted, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
@@ -99,6 +99,9 @@ def test_a_teacher_is_of_those_who_learn_from_one(digits: Split, tmp_path: Path)
     assert {ran.method: ran.state for ran in found.runs} == {"rotation": "done", "distill": "done"}
     taught = {ran.method: selftaught.Run.open(tmp_path / "both" / ran.run).recipe.teacher for ran in found.runs}
     assert taught == {"rotation": None, "distill": str(teacher.folder)}
+    other = selftaught.pretrain(str(digits[0]), method="rotation", encoder=HALVED, steps=1, seed=1, out=tmp_path / "o")
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher .* is not what this run has learnt from"):
+        selftaught.compare(data=how["data"], out=how["out"], teacher=str(other.folder), resume=True)
     with pytest.raises(UsageError, match="--teacher: no method of rotation learns from one; distill does"):
         selftaught.compare(**{**how, "methods": "rotation", "out": str(tmp_path / "none")})
 
@@ -279,6 +282,39 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     selftaught.compare(wanted["data"], out=str(out), resume=True)
     kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_stop_while_a_run_is_judged_says_how_to_go_on(
+    named: bool, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: Any) -> Any:
+        raise Interrupted("stopped by SIGINT")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Bench, "_judge", stopped)
+    asked = command(digits, tmp_path / "out", methods="rotation", rungs=1, epochs=0.1)
+    if not named:
+        del asked["out"]
+    way = "add --resume" if named else "add --out runs/train-compare-1 --resume"
+    with pytest.raises(Interrupted, match=f"^stopped by SIGINT; {way} to go on$"):
+        selftaught.compare(**asked)
+
+
+def test_a_comparison_goes_on_by_the_samples_labels_and_groups_that_it_began_with(
+    whole: Path, digits: Split, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, out := tmp_path / "out")
+    held, asked = np.load(digits[1]), {"data": str(digits[0]), "out": str(out), "resume": True}
+    saved = Compare.load(out / "comparison.yaml")
+    for field, values in (("samples", {"x": held["x"][::-1]}), ("labels", {"y": held["y"][::-1]})):
+        np.savez(tmp_path / f"{field}.npz", **{"x": held["x"], "y": held["y"], **values})  # as if --test had changed
+        saved.model_copy(update={"test": str(tmp_path / f"{field}.npz")}).save(out / "comparison.yaml")
+        with pytest.raises(UsageError, match=f"cannot resume: --test has other {field} than when this comparison"):
+            selftaught.compare(**asked)
+        saved.model_copy(update={"test": str(tmp_path / f"{field}.npz"), "judged_by": {}}).save(out / "comparison.yaml")
+        assert selftaught.compare(**asked).ranking, "one of before there were digests"
+        assert Compare.load(out / "comparison.yaml").judged_by[f"test_{field}"] != saved.judged_by[f"test_{field}"]
 
 
 def test_other_settings_are_refused_on_resume_and_a_folder_is_never_overwritten(whole: Path, digits: Split) -> None:

@@ -170,7 +170,7 @@ def test_an_interval_that_lies_to_one_side_is_told_by_its_ends() -> None:
     point = Point(rung=1, minutes=1, value=0.98, low=0.9, high=1.0, seeds=2)
     assert with_interval(point, Measure("linear", True)) == "98.0 (90.0 to 100.0)"
     unbounded = point.model_copy(update={"low": -np.inf})
-    assert with_interval(unbounded, Measure("linear", True, "R2")) == "0.980 (-inf to 1.000)"
+    assert with_interval(unbounded, Measure("linear", True, "R2")) == "0.980 (too few to say)"
 
 
 def test_what_has_no_bound_is_not_cut_to_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 from selftaught.judging import odd
 from selftaught.judging.choosing.pool import look_alike
 from selftaught.judging.featured import Featured
-from selftaught.judging.mislabelled import confident_joint, out_of_fold, suspects
+from selftaught.judging.mislabelled import confident_joint, out_of_fold, suspects, telling
 from selftaught.judging.outlying import Surroundings, oddness, surroundings
 from selftaught.run.recipes import Odd
 
@@ -196,6 +196,21 @@ def test_no_sample_nor_its_copy_speaks_for_its_own_label() -> None:
 
     apart, together = found(np.tile(np.arange(120), 2)), found(np.arange(240))  # of which a copy may vouch for a label
     assert apart >= 12 > 4 >= together
+
+
+def test_labels_that_nothing_tells_are_not_said_to_be_wrong() -> None:
+    rng, group = np.random.default_rng(0), np.arange(120)
+    truth = np.arange(120) % 3
+    tells = (np.eye(3)[truth] + 0.3 * rng.normal(size=(120, 3))).astype(np.float32)
+    found = telling(out_of_fold(tells, truth, group, 0), truth, group)
+    assert found.right > 0.8 and found.commonest == pytest.approx(1 / 3) and found.clearly
+    years = rng.permutation(truth)  # which have nothing to do with what is seen
+    told = telling(likely := out_of_fold(tells, years, group, 0), years, group)
+    assert told.right < 0.5 and not told.clearly and len(suspects(likely, years).rows) > 30
+    # Copies count once: a class all of whose samples are one is told by one alone.
+    certain = np.eye(2)[[0] * 50 + [1, 1]]
+    copies = telling(certain, np.array([0] * 50 + [1, 1]), np.array([0] * 50 + [1, 2]))
+    assert (copies.right, copies.commonest, copies.clearly) == (1.0, pytest.approx(1 / 3), False)
 
 
 def test_no_window_of_a_recording_speaks_for_the_label_of_another(

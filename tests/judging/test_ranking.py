@@ -1,6 +1,7 @@
 """Rankings: noise from seeds and test samples, the ranks it leaves open, and what is said of them."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from selftaught.judging.comparison import Comparison, Place, Ran, Rung
 from selftaught.judging.estimates import Estimate, Measure, estimates, tukey
 from selftaught.judging.ranking import notes, ranked, table, verdict, with_interval
 from selftaught.judging.result import Row
+from selftaught.reporting.charts import BOTTOM, HEIGHT, TOP
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
 from tests.reporting.test_run_page import Page
@@ -143,9 +145,11 @@ def test_a_single_seed_puts_nobody_ahead() -> None:
 
 def test_a_leader_that_learnt_nothing_is_not_praised() -> None:
     rows = verdict(ranked(twice("simclr", 0.25), LINEAR), LINEAR, "rows")
-    assert "not clearly better than untrained 30.0 and raw columns 25.0" in rows
+    assert "which is lower than untrained 30.0 by what may be luck and not clearly better than raw columns 25.0" in rows
     close = verdict(ranked(twice("simclr", 0.28), LINEAR), LINEAR)
-    assert "which is not clearly better than untrained 30.0 and raw pixels" in close
+    assert "which is lower than untrained 30.0 by what may be luck and not clearly better than raw pixels" in close
+    (worse,) = ranked([ran("simclr", 0.1, seed, half=0.01) for seed in (0, 1)], LINEAR)
+    assert "which is clearly worse than untrained 30.0 and raw pixels 25.0" in verdict([worse], LINEAR)
     better = ranked(twice("simclr", 0.6, half=0.01), LINEAR)
     assert verdict(better, LINEAR) == "simclr leads with 60.0 ± 6.4 (linear accuracy)"
     over = {gain.against: gain for gain in better[0].over}
@@ -162,7 +166,7 @@ def test_what_is_usual_of_a_kind_of_data_stands_beside_methods(tmp_path: Path) -
         run.judged.append(run.judged[-1].model_copy(update={"features": "usual", "accuracy": 0.7}))
     places = ranked(runs, LINEAR)
     said = verdict(places, LINEAR, "series")
-    assert places[0].usual == 0.7 and said.endswith("not clearly better than MiniRocket 70.0")
+    assert places[0].usual == 0.7 and said.endswith("lower than MiniRocket 70.0 by what may be luck")
     facts: dict[str, Any] = {"out": "o", "data": "d", "things": "series", "measure": "linear", "labelled": True}
     facts |= {"train": "t", "test": None, "labels": "100%", "seeds": 2, "machine": {}, "state": "done", "runs": runs}
     rungs = [Rung(rung=1, budget=None, epochs=3, methods=["a"], kept=[])]
@@ -293,6 +297,33 @@ def test_ends_that_nothing_bounds_are_infinite_again_once_they_are_read() -> Non
     found = comparison([single.model_copy(update={"judged": few})], replace(LINEAR, of="R2"), of="R2")
     assert "-inf" in repr(found.ranking[0].over[0]) and found.ranking[0].point.low == -math.inf
     assert Comparison.model_validate_json(found.model_dump_json()) == found
+
+
+def test_numbers_of_fewer_samples_than_prove_anything_have_a_page(tmp_path: Path) -> None:
+    measure = replace(LINEAR, of="R2")
+    of_few = ran("simclr", 0.5, half=0.1)
+    of_few.judged[0].samples = 3
+    for runs in ([of_few], [of_few, ran("mae", 0.4, half=0.1)], [of_few, ran("mae", 0.4, rung=2, half=0.1)]):
+        write_page(comparison(runs, measure, of="R2"), tmp_path / "page.html")
+        page = (tmp_path / "page.html").read_text()
+        assert re.search(r"simclr: 0\.\d+ \(too few to say\)", page) and re.search(r"<td>0\.\d+ \(too few to say", page)
+        assert not re.search(r"\b(inf|nan)\b", page)
+        heights = [float(end) for end in re.findall(r"y[12]='([-\d.]+)'", page)]
+        assert all(TOP - 0.1 <= height <= HEIGHT - BOTTOM + 0.1 for height in heights)
+
+
+def test_the_gain_on_the_page_is_told_of_the_value_it_is_taken_from(tmp_path: Path) -> None:
+    write_page(comparison([ran("simclr", 0.9, half=0.01)], LINEAR), tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "Over untrained the first gains +60.0 points (no interval is known, with a single seed)." in text
+    runs = [each for name, value in (("simclr", 0.9), ("mae", 0.5)) for each in twice(name, value, half=0.05)]
+    found = comparison(runs, LINEAR, seeds=2)
+    first = found.ranking[0].point
+    assert first.measured == pytest.approx(0.9) and first.value < 0.899
+    write_page(found, tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "Over untrained the first, measured 90.0, gains +60.0 points (+" in text
+    assert "of whichever of 2 methods comes first)." in text
 
 
 def test_the_page_of_a_score_says_that_it_is_a_weak_guide(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
     assert (tmp_path / "p-quarantine.csv").read_text() == "my own notes"
     said = selftaught.predict(classifier, folder)  # which writes no file, and so no list beside it
     assert len(said.keys) == 3 and [key for key, _ in said.quarantined] == ["+broken.png"]
-    told = f"warning: 1 of {folder} cannot be used and are left out; the first is +broken.png: "
+    told = f"warning: 1 of {folder} cannot be used and is left out; the first is +broken.png: "
     assert told in capsys.readouterr().err
 
 

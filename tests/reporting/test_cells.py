@@ -91,7 +91,7 @@ def test_a_comparison_shows_its_ranking() -> None:
         runs=[Ran(**about, run="r", state="failed", reason="too large")],
     )
     words = seen(compared).words
-    assert words[words.index("python:Mine") :][:4] == ["python:Mine", "70.0 ± 10.0", "50.0", "3 epoch(s)"]
+    assert words[words.index("python:Mine") :][:4] == ["python:Mine", "70.0 ± 10.0", "50.0", "3 epochs"]
     assert "python:Mine leads" in words and "mae failed: too large" in words
 
 

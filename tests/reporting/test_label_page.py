@@ -100,6 +100,7 @@ class Site:
         ({}, {"Content-Type": "text/plain"}, 415),  # which a form of another site could send unasked
         (b"[]", {}, 400),
         (b"{", {}, 400),
+        (b"[" * 20_000, {}, 400),
         (b"", {"Content-Length": str(1 << 30)}, 413),
         (b"", {"Content-Length": "-1"}, 413),
     ],
@@ -224,6 +225,23 @@ def kept_after(tab: Tab, site: Site, key: str, count: int) -> dict[str, str]:
     tab.page.keyboard.press(key)
     tab.until(lambda: tab.page.locator("#standing").text_content().startswith(f"{count} of"))
     return labels_in_file(site.file) if count else {}
+
+
+@needs_browser
+def test_what_was_answered_on_another_page_is_asked_no_more(site: Site, tab: Tab) -> None:
+    site.post("/class", {"name": "blue"})
+    asked = site.page_state()["asked"]
+    site.post("/answer", {"rows": [asked["row"]], "label": "blue"})  # as a second page does
+    shown = tab.page.locator("#sample .quiet")
+    assert shown.text_content() == asked["name"]
+    tab.page.get_by_role("button", name="pass").click()
+    tab.until(lambda: shown.text_content() == site.page_state()["asked"]["name"] != asked["name"])
+    assert tab.page.locator("#trouble").text_content() and tab.page.locator("#standing").text_content().startswith(
+        "1 of"
+    )
+    tab.page.keyboard.press("1")
+    tab.until(lambda: tab.page.locator("#standing").text_content().startswith("2 of"))
+    assert not tab.page.locator("#trouble").text_content()
 
 
 @needs_browser

@@ -165,6 +165,16 @@ def test_a_name_that_several_samples_have_is_no_label_of_theirs(run: Run, capsys
     assert "note: 1 of the 40 samples" in told and "38 of the 40 samples in the map of run have no label" in told
 
 
+def test_labels_of_a_run_without_a_map_are_said_to_colour_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bare := tmp_path / "bare").mkdir()
+    write_report([bare], tmp_path / "report.html", labels={"a": "red"})
+    assert "note: bare has no map (--map 0, or none yet), so --labels colours nothing of it" in capsys.readouterr().err
+    write_report([bare], tmp_path / "report.html")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:
     part = small(Path(run.recipe.data), tmp_path / "run", time_limit=None, checkpoint_every="2")
     whole = pretrain(part)

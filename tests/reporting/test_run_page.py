@@ -93,7 +93,7 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
 def test_the_page_says_verdict_accuracies_and_chance(tmp_path: Path) -> None:
     text = Page(write_report([folder(tmp_path)], tmp_path / "report.html").read_text()).text
     assert "it helped" in text and "80.0 ± 2.0" in text and "raw pixels" in text and "1 per class" in text
-    assert "chance: nothing learnt" in text and "1 file(s) that could not be used" in text
+    assert "chance: nothing learnt" in text and "1 file that could not be used" in text
     assert "While it trained: collapsing" in text
     assert "how far features spread" in text and "answers of the heads" in text and "teacher and student" not in text
 

@@ -30,6 +30,7 @@ from selftaught.run.standing import TAIL, standing
 from selftaught.system import clock
 from selftaught.system import lock as writer
 from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.ownership import begin
 from tests.clocks import held
 from tests.reporting.test_run_page import EVIL, Page, folder
 
@@ -375,6 +376,27 @@ def test_a_look_counts_for_a_moment(going_on: Path, monkeypatch: pytest.MonkeyPa
     assert watched.version()["version"] != before
 
 
+def test_watching_ends_when_a_folder_is_gone(
+    going_on: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    time, seen = held(monkeypatch), []
+
+    def look_on(address: str) -> None:
+        try:
+            seen.append(state(address))
+            going_on.rename(going_on.with_name("away"))
+            time.advance(10)
+            seen.append(state(address))
+        finally:
+            time.advance(100)
+
+    monkeypatch.setattr(webbrowser, "open", look_on)
+    assert run_command(["watch", str(going_on), "--port", "0", "--every", "10s", "--until-done", "--open"]) == 0
+    told = capsys.readouterr().err
+    assert seen == ["running", "gone"] and told.count("warning: run: its folder was moved or removed") == 1
+    assert "\nrun: gone, its folder was moved or removed" in told
+
+
 def test_watching_ends_when_all_runs_have_and_who_looks_on_has_seen_it(
     going_on: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -412,8 +434,12 @@ def test_a_mistake_is_told_in_a_line(going_on: Path, tmp_path: Path, capsys: pyt
         assert run_command(["watch", str(going_on), "--port", str(port)]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and f"--port {port} is taken; choose another, or --port 0" in told
+    (compared := tmp_path / "compared").mkdir()
+    begin(compared, "comparison", ["comparison.yaml"])
     for wrong, said in {
-        ("nowhere",): "nowhere is not a run folder (it holds no recipe.yaml)",
+        (str(compared),): "compared is a comparison, not a run: its page is comparison.html in it, and its runs lie in",
+        (str(going_on / "recipe.yaml"),): "recipe.yaml is a file, not a run folder",
+        ("nowhere",): "nowhere is not a run folder: it does not exist",
         (str(tmp_path),): "is not a run folder",
         (): "RUN... is missing: selftaught watch [OPTIONS] RUN...",
         (str(going_on), "--port", "70000"): "--port cannot be '70000'",

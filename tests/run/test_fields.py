@@ -32,8 +32,12 @@ FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metada
         (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache", "remote_cache", "tolerance"}),
         (Pretrain, (Mark.SPEED,), SPEED),
         (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
-        (Recipe, (Mark.FILLED_IN,), FILLED_IN | {"beyond_test"}),
-        (Recipe, (Mark.ONE_RUN,), {"data", "run", "out", "resume", "overwrite", "beyond_test"} | FILLED_IN),
+        (Recipe, (Mark.FILLED_IN,), FILLED_IN | {"beyond_test", "judged_by"}),
+        (
+            Recipe,
+            (Mark.ONE_RUN,),
+            {"data", "run", "out", "resume", "overwrite", "beyond_test", "judged_by"} | FILLED_IN,
+        ),
     ],
 )
 def test_marks_say_what_lists_of_names_said(recipe: type[Recipe], marks: tuple[Mark, ...], names: set[str]) -> None:

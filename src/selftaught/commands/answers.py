@@ -164,6 +164,7 @@ def odd(recipe: recipes.Odd, found: Any) -> Answer:
 
     told = [{name: spelled(x) if isinstance(x, str) else x for name, x in fact.items()} for fact in found.facts]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
+    about |= found.of_labels()
     about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
     files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
     return Answer({**about, "odd": told}, lines(found), files)

@@ -3,11 +3,11 @@
 from torch import nn
 
 from selftaught.commands.writing import refuse_taken, write
-from selftaught.judging.odd import Oddities
+from selftaught.judging.odd import Labels, Oddities
 from selftaught.judging.odd import odd as odd_of
 from selftaught.reporting.gallery import Shelf, page_of, shelf
 from selftaught.run.recipes import Odd
-from selftaught.system.text import printable
+from selftaught.system.text import number_of, printable
 
 COLUMNS = ("path", "odd", "score", "of", "label", "likely")
 SHOWN = 5  # of each, on a terminal
@@ -25,13 +25,12 @@ def odd(recipe: Odd, module: nn.Module | None = None) -> Oddities:
 
 def lines(found: Oddities) -> list[str]:
     """Lines for people: how many are odd in which way, and the first of each."""
-    counts, things = found.counts(), found.data.kind.THINGS
+    counts, those = found.counts(), f"{found.data.samples.count:,} {found.data.kind.THINGS}"
+    looks = "looks" if counts["alike"] == 1 else "look"
     titles = {
-        "outlier": f"{counts['outlier']:,} outliers among {found.data.samples.count:,} {things}",
-        "alike": f"{counts['alike']:,} {things} that look just like another, in {len(found.alike):,} groups",
-        "label": f"{counts['label']:,} labels of {len(found.labels.rows):,} that are likely wrong"
-        if found.labels
-        else "",
+        "outlier": f"{number_of(counts['outlier'], 'outlier')} among {those}",
+        "alike": f"{counts['alike']:,} of {those} {looks} just like another, in {number_of(len(found.alike), 'group')}",
+        "label": _of_labels(found.labels) if found.labels else "",
     }
     told = []
     for name, title in titles.items():
@@ -40,6 +39,15 @@ def lines(found: Oddities) -> list[str]:
         told += [f"  {fact['score']:.3g}  {printable(fact['path'])}{_said(fact)}" for fact in facts[:SHOWN]]
         told += [f"  ... and {len(facts) - SHOWN:,} more (--out FILE.csv lists all)"] * (len(facts) > SHOWN)
     return told
+
+
+def _of_labels(labels: Labels) -> str:
+    """How many labels are likely wrong, by how well a probe tells the others; or why nobody can say."""
+    wrong, told = len(labels.suspects.rows), labels.telling
+    said = f"{wrong:,} of {number_of(len(labels.rows), 'label')} {'is' if wrong == 1 else 'are'} likely wrong"
+    if labels.doubt:
+        return f"{said} by their look, but {labels.doubt}"
+    return f"{said}; a probe tells {told.right:.0%} of them right, the commonest alone would be {told.commonest:.0%}"
 
 
 def _said(fact: dict) -> str:
@@ -53,7 +61,9 @@ def _page(recipe: Odd, found: Oddities) -> str:
     shelves = [
         shelf(
             "Far from all others",
-            "by how many deviations the distance to a neighbour is above the median",
+            "by how many deviations the distance to a neighbour is above the median"
+            if len(found.outliers)
+            else "none is",
             samples,
             [(row, f"{scores[row]:.1f}") for row in found.outliers.tolist()],
         )
@@ -68,7 +78,8 @@ def _page(recipe: Odd, found: Oddities) -> str:
     shelves += [_group(found, place, rows) for place, rows in enumerate(groups[:GROUPS], 1)]
     left = f"{len(groups) - GROUPS:,} more groups of look-alikes are in the table alone" if len(groups) > GROUPS else ""
     title = f"What is odd among {samples.count:,} {found.data.kind.THINGS} of {printable(recipe.data)}"
-    return page_of(title, [note for note in ("What is odd need not be wrong.", left) if note], shelves)
+    notes = ["What is odd need not be wrong.", _of_labels(found.labels) + "." if found.labels else "", left]
+    return page_of(title, [note for note in notes if note], shelves)
 
 
 def _group(found: Oddities, place: int, rows: list[int]) -> Shelf:

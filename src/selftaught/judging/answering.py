@@ -28,12 +28,12 @@ class OneClass:
         """One more thing that samples can be. Raises UsageError for what no file of labels can hold."""
         name = name.strip()
         if name in self.classes:
-            raise UsageError(f"{printable(name)!r} is one of the classes already")
+            raise UsageError(f"'{printable(name)}' is one of the classes already")
         if not name or len(name) > LONGEST or not name.isprintable():
-            raise UsageError(f"a class has a name of 1 to {LONGEST} letters, and {printable(name[:LONGEST])!r} is none")
+            raise UsageError(f"a class has a name of 1 to {LONGEST} letters, and '{printable(name[:LONGEST])}' is none")
         if BETWEEN in name or name in NOTHING:
             means = f"{BETWEEN!r} parts several labels" if BETWEEN in name else "files of labels have it for no label"
-            raise UsageError(f"a class cannot be called {printable(name)!r}: {means}")
+            raise UsageError(f"a class cannot be called '{printable(name)}': {means}")
         self.classes.append(name)
 
     def text(self, said: Said) -> str:
@@ -59,7 +59,7 @@ class OneClass:
     def _refuse_unknown(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self.classes:
-                raise UsageError(f"{printable(name)!r} is none of the classes: add it first")
+                raise UsageError(f"'{printable(name)}' is none of the classes: add it first")
 
 
 class Several(OneClass):
@@ -127,7 +127,7 @@ def task_of(asked: str, classes: Sequence[str], held: Sequence[str], says: Task 
     if task is None:
         flag = "--classes" if asked == "auto" else f"--task {asked}"
         example = max(held, key=lambda label: (label.count(BETWEEN), number_in(label) is None))
-        told = f"{shown} holds {HELD[looks(held)]}, such as {printable(example)!r}"
+        told = f"{shown} holds {HELD[looks(held)]}, such as '{printable(example)}'"
         raise DataError(f"{told}, and {flag} asks for {HELD[able[-1]]}: name another --out, or leave {flag} out")
     if asked == "auto" and task != "classes":
         say(f"task     {HELD[task]}, as {shown if held else 'the classifier'} has them; --task says another")

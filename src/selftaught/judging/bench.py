@@ -40,7 +40,7 @@ from selftaught.training.beginning import is_over
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
-from selftaught.training.starting import without
+from selftaught.training.starting import taught, without
 from selftaught.training.views import options_of
 
 Known = dict[str, list[Row]]  # held_out and judged: of what stands beside, as another run has found it
@@ -99,6 +99,12 @@ class Bench:
     def samples(self, seed: int) -> Samples:
         """The data, open; a limit draws another subset for each seed."""
         return self._opened(seed if self.recipe.limit else 0)
+
+    def taught(self, samples: Samples) -> str | None:
+        """The fingerprint of the teacher, if there is one. Raises UsageError where it is not what this began with."""
+        values = self.recipe.handed_on() | {"encoder": self.encoder}
+        asked = Pretrain.parse(values | {"teacher_fingerprint": self.recipe.teacher_fingerprint})
+        return taught(asked, samples).teacher_fingerprint
 
     def _open(self, seed: int) -> Samples:
         values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}

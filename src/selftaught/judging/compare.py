@@ -23,16 +23,14 @@ from typing import Any
 
 import torch
 
-from selftaught.contracts.samples import Preparation
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
 from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan, refuse_twice, refuse_untaught
 from selftaught.judging.estimates import Measure, estimates
-from selftaught.judging.evaluate import open_judged
 from selftaught.judging.idle import refuse_alone, refuse_unread
-from selftaught.judging.labelled import Labelled, splits
+from selftaught.judging.judges import judged_alike, judges
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
@@ -42,7 +40,7 @@ from selftaught.run.recipes import Compare
 from selftaught.run.ways import bands_of
 from selftaught.system.components import hint
 from selftaught.system.devices import counted, device_of
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import Interrupted, SelftaughtError, UsageError
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
@@ -56,8 +54,8 @@ from selftaught.system.ownership import (
     refuse_odd,
 )
 from selftaught.system.progress import Progress
-from selftaught.system.saying import quietly, say
-from selftaught.system.text import duration, printable
+from selftaught.system.saying import say
+from selftaught.system.text import duration, number_of, printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
 from selftaught.training.own_methods import of_own, recognised
@@ -106,10 +104,13 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         found["encoder"] = bench.encoder
         found["size"] = samples.preparation.size if bench.kind.SIZED else recipe.size
         found["score"] = recipe.score if recipe.train else bench.score
+        found["teacher_fingerprint"] = bench.taught(samples)
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
         if recipe.train:
-            measure = replace(measure, of=measure_of(_judges(bench, samples.preparation)))
+            data = judges(bench, samples.preparation)
+            measure = replace(measure, of=measure_of(data))
+            bench.recipe = recipe = judged_alike(recipe, data)
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -117,26 +118,6 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
             begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return _Contest(bench, measure, folder, stop, written).carry_out()
-
-
-def _judges(bench: Bench, preparation: Preparation) -> Labelled:
-    """The labelled samples, after all that runs are judged on was drawn: no mistake should wait for the first run."""
-    data = open_judged(bench.judging("", seed=0, test=True), preparation)
-    _draw(bench.recipe, data)
-    if bench.recipe.test and bench.recipe.beyond_test:
-        _draw(bench.recipe, data.beyond_test())
-    elif bench.recipe.test:
-        if also := data.train.count - len(data.not_tested):
-            say(f"note: {also:,} of --train that --test has as well help to choose here, as when this was begun")
-        with quietly():  # all that is to be told of them has been
-            _draw(bench.recipe, open_judged(bench.judging("", seed=0, test=False), preparation))
-    return data
-
-
-def _draw(recipe: Compare, data: Labelled) -> None:
-    """Raise DataError where there are no such labels, or no folds."""
-    for count, seed in itertools.product(parse_labels(recipe.labels), range(recipe.seeds)):
-        list(splits(data, count, 1, seed))
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
@@ -197,8 +178,14 @@ class _Contest:
         left = list(self.bench.entrants)
         rounds = plan(len(left), self.recipe.rungs)
         self._announce(rounds)
-        with self._progress(rounds) as shown:
-            self._hold(rounds, left, shown)
+        try:
+            with self._progress(rounds) as shown:
+                self._hold(rounds, left, shown)
+        except Interrupted as stop:  # judging, unlike training, does not know how to go on, nor a run of what it is
+            way = "--resume" if self.recipe.out else f"--out {printable(str(self.folder))} --resume"
+            said = str(stop)
+            stop.args = (said.replace("--resume", way) if "--resume" in said else f"{said}; add {way} to go on",)
+            raise
         comparison = self._write("done")
         if not comparison.ranking:
             first = comparison.failed[0]
@@ -229,7 +216,8 @@ class _Contest:
     def _announce(self, rounds: Rounds) -> None:
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds / self.devices)} of training and the judging on top" if seconds else ""
-        say(f"compare  {len(self.bench.entrants)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        counts = len(self.bench.entrants), self.recipe.seeds, len(rounds)
+        say(f"compare  {', '.join(map(number_of, counts, ('method', 'seed', 'rung')))}{said}")
         for line in self.bench.chosen:
             say(f"         {line}")
         if self.devices > 1:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from selftaught.judging.accuracy import votes
 from selftaught.judging.learners import LEARNERS
 from selftaught.judging.logistic import TOLERANCE
+from selftaught.judging.paired import interval
 from selftaught.judging.probes.linear import choose, penalised
 from selftaught.judging.shown import OWN, Shown
 from selftaught.judging.subsets import folds
@@ -30,6 +32,23 @@ class Suspects:
     rows: Rows
     likely: Rows  # the class that is the likeliest but for the label
     worth: Array  # how sure it is that the label is wrong: what is left by the probability of the label
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How far a probe tells labels of samples that it has not learnt from; what is of one group counts once."""
+
+    right: float  # the share that it tells right
+    commonest: float  # the share that has the commonest label, which are told right by knowing nothing else
+    clearly: bool  # whether it tells more of them, beyond luck
+
+
+def telling(probabilities: Array, labels: Rows, group: Rows) -> Telling:
+    """How far `out_of_fold` (N, classes) tells labels (N,): where it does not, it cannot tell which are wrong."""
+    right = votes(probabilities.argmax(axis=1) == labels, group)
+    common = votes(labels == np.bincount(labels).argmax(), group)
+    clearly = interval(right.astype(float) - common)[0] > 0
+    return Telling(float(right.mean()), float(common.mean()), clearly)
 
 
 def suspects(probabilities: Array, labels: Rows) -> Suspects:

@@ -12,7 +12,7 @@ from selftaught.contracts.modality import parts_among
 from selftaught.judging.choosing.pool import look_alike
 from selftaught.judging.featured import Featured, encoder_of, featured, opened
 from selftaught.judging.groups import groups_of, together
-from selftaught.judging.mislabelled import Suspects, out_of_fold, suspects
+from selftaught.judging.mislabelled import Suspects, Telling, out_of_fold, suspects, telling
 from selftaught.judging.outlying import Array, Rows, Surroundings, oddness, surroundings
 from selftaught.judging.targets import BETWEEN, looks
 from selftaught.run.recipes import Odd
@@ -34,6 +34,18 @@ class Labels:
     names: list[str]  # of their classes
     classes: Rows
     suspects: Suspects
+    telling: Telling
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing can be said of these labels; nothing where something can."""
+        if self.telling.clearly:
+            return ""
+        return (
+            f"a probe tells {self.telling.right:.0%} of the labels right, which is not clearly more than the "
+            f"{self.telling.commonest:.0%} that have the commonest: it cannot tell which are wrong; "
+            "--labels none leaves them out"
+        )
 
     def told(self) -> list[tuple[int, str, str, float]]:
         """Of each that is likely wrong its row, the label, what is likelier and by how much; the surest first."""
@@ -99,6 +111,13 @@ class Oddities(Shown):
         many = Counter(fact["odd"] for fact in self.facts)
         return {name: many[name] for name in ("outlier", "alike", "label")}
 
+    def of_labels(self) -> dict[str, Any]:
+        """How far labels can be told at all: the share that a probe tells right, that of the commonest, and whether."""
+        if self.labels is None:
+            return {}
+        told = self.labels.telling
+        return {"told_right": told.right, "commonest_label": told.commonest, "labels_can_be_told": told.clearly}
+
 
 def odd(recipe: Odd, module: nn.Module | None = None) -> Oddities:
     """What a recipe asks for. Raises UsageError and DataError."""
@@ -152,7 +171,7 @@ def _labels(recipe: Odd, data: Featured, around: Surroundings, given: list[str])
             recipe.seed,
             lambda done, total: bar.update(done, total=total),
         )
-    return Labels(rows, names, classes, suspects(likely, classes))
+    return Labels(rows, names, classes, suspects(likely, classes), telling(likely, classes, group[rows]))
 
 
 def _are_classes(recipe: Odd, data: Featured, given: list[str], known: list[int]) -> bool:

@@ -102,10 +102,8 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
         how += f", measured {measure.shown(lead.point.measured)}, and drawn to the others by what is luck"
     led = f"{lead.method} leads with" if not lead.behind else f"the folds put {lead.method} first, which comes to"
     line = f"{led} {with_interval(lead.point, measure)} ({how})"
-    called = kinds(things)
-    equals = [f"{called[o.against]} {measure.shown(getattr(lead, o.against) or 0.0)}" for o in lead.over if o.low <= 0]
-    if equals:
-        line += f", which is not clearly better than {' and '.join(equals)}"
+    if beside := _not_beaten(lead, measure, things):
+        line += f", which is {beside}"
     finalists = [place for place in places if place.point.rung == lead.point.rung and place is not lead]
     if finalists and lead.last == 1:
         return f"{line}, clearly ahead of {' and '.join(place.method for place in finalists)}"
@@ -115,6 +113,19 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
         if those:
             line += f"; {said}: " + ", ".join(f"{p.method} {with_interval(p.point, measure)}" for p in those)
     return line
+
+
+def _not_beaten(lead: Place, measure: Measure, things: str) -> str:
+    """What the first is not clearly better than, of what learnt nothing, by how clear it is; nothing where all are."""
+    called = kinds(things)
+    those: dict[str, list[str]] = {"clearly worse than": [], "lower than": [], "not clearly better than": []}
+    for beside in lead.over:
+        if beside.low <= 0:
+            lower = "clearly worse than" if beside.high < 0 else "lower than"
+            how = lower if beside.gain < 0 else "not clearly better than"
+            those[how].append(f"{called[beside.against]} {measure.shown(getattr(lead, beside.against) or 0.0)}")
+    by_luck = {"lower than": " by what may be luck"}
+    return " and ".join(f"{how} {' and '.join(named)}{by_luck.get(how, '')}" for how, named in those.items() if named)
 
 
 def with_interval(point: Point, measure: Measure) -> str:
@@ -142,7 +153,7 @@ def values_of(place: Place, measure: Measure, beside: Iterable[str]) -> list[str
 
 def budget_of(rung: Rung) -> str:
     """What every method got in a rung, for people."""
-    return duration(rung.budget) if rung.budget else f"{rung.epochs:g} epoch(s)"
+    return duration(rung.budget) if rung.budget else f"{rung.epochs:g} epoch{'s' * (rung.epochs != 1)}"
 
 
 def table(comparison: Comparison) -> Table:

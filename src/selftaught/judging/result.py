@@ -224,7 +224,7 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
             beside += f" ({named.shown()} {called['pretrained']})"
         of = "" if trained.measure == "accuracy" else f"{units.called(trained.measure)} "
         said = _said(trained, others, known, things)
-        if named and not said.startswith("too few"):
+        if named and not said.startswith(units.TOO_FEW):
             said += _rivalled(*_ends(trained, named, known.get("pretrained"), 1))
         lines.append(f"{probe}, {labels}: {of}{trained.shown()} against {beside}{remark and f', {remark}'}: {said}")
     return lines
@@ -252,7 +252,7 @@ def choices(evaluation: Evaluation) -> list[str]:
 
 def _said(trained: Row, others: Sequence[Row], known: Mapping[str, Gain], things: str) -> str:
     if trained.samples is not None and trained.samples < FEWEST:
-        return f"too few to say ({trained.samples} independent {things}, and below {FEWEST} nothing can be proved)"
+        return f"{units.TOO_FEW} ({trained.samples} independent {things}, and below {FEWEST} nothing can be proved)"
     ends = [_ends(trained, other, known.get(other.features), len(others)) for other in others]
     if all(low > 0 for low, _ in ends):
         return "it helped"

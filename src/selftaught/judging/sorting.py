@@ -110,7 +110,7 @@ def _not_empty(folder: str) -> UsageError:
 def refuse_name(name: str) -> None:
     """Raise UsageError for a class that no folder can be called."""
     if name in ("", ".", "..", SORTED, UNDECIDED) or any(mark in name for mark in MARKS):
-        raise UsageError(f"--move-into: no folder can be called {printable(name)!r}, as a class of this classifier is")
+        raise UsageError(f"--move-into: no folder can be called '{printable(name)}', as a class of this classifier is")
 
 
 def _free(name: str, folder: str, taken: set[tuple[str, str]]) -> str:

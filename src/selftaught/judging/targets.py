@@ -116,7 +116,7 @@ def _numbers(labels: Sequence[Sequence[str]], together: Sequence[str], name: str
     """Strata are parts of the range with about as many training samples each; those of a test set have no say in it."""
     values = [number_in(label) for label in together]
     if odd := [label for label, value in zip(together, values) if value is None][:3]:
-        raise UsageError(f"--task number: {printable(name)} has labels that are none, such as {printable(odd[0])!r}")
+        raise UsageError(f"--task number: {printable(name)} has labels that are none, such as '{printable(odd[0])}'")
     found = np.array(values, dtype=np.float64)
     learnt = found[: len(labels[0])]
     if len(np.unique(learnt)) < 2:

@@ -37,7 +37,7 @@ def leaks_of(run: str, data: Labelled, label_column: str | None) -> list[str]:
     found = [name for name, own in zip(columns, known) if name in named or tells(labels, own)]
     for name in found:
         say(
-            f"warning: a leak: the run has learnt from column {printable(name)!r} of its metadata, and the labels that "
+            f"warning: a leak: the run has learnt from column '{printable(name)}' of its metadata, and the labels that "
             "judge it tell that column: this is no measure of learning without labels"
         )
     return [printable(name) for name in found]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from selftaught.system.text import number_of
@@ -18,6 +18,7 @@ CALLED = {
     "MAE": "mean absolute error",
 }
 ASIDE = 0.01  # by how much an end may be off where it is told by half the width of its interval: a point
+TOO_FEW = "too few to say"  # of samples that prove nothing
 OF_NUMBERS = ("R2", "MAE")  # which are no shares of anything: they may be negative, or have the unit of labels
 
 
@@ -49,8 +50,10 @@ def between(
 ) -> str:
     """A value with its interval: 71.2 ± 1.1, or 100.0 (72.2 to 100.0) where ± would name ends that are not its own.
 
-    least, most: what values can be.
+    Of an end that nothing bounds it is said that too few were judged. least, most: what values can be.
     """
+    if not isfinite(low) or not isfinite(high):
+        return f"{shown(value)} ({TOO_FEW})"
     half = (high - low) / 2
     if abs(value - (low + high) / 2) > ASIDE or value - half < least or value + half > most:
         return f"{shown(value)} ({shown(low)} to {shown(high)})"

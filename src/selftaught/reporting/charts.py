@@ -6,6 +6,8 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
+from selftaught.judging.units import TOO_FEW
+
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40  # on the left at least: long numbers take more
 LETTER, DIGIT = 11, 10  # pixels of a letter at the most, and of a digit, on a phone
@@ -89,12 +91,15 @@ def interval_curves(
     if not points:
         return Markup("<p class='quiet'>nothing finished yet</p>")
     widest = _range([0.0, *(x for x, *_ in points)])[1]
-    plot = _Plot((0.0, widest), _range([v for _, _, *ends in points for v in ends]), x_label, y_label)
+    heights = [v for _, *values in points for v in values if math.isfinite(v)]
+    plot = _Plot((0.0, widest), _range(heights), x_label, y_label)
     for shade, (name, of_one) in enumerate(series.items()):
         colour = _colour(shade) if shade < SHADES else "var(--quiet)"
         plot.curve([(x, value) for x, value, *_ in of_one], colour)
         for x, value, low, high in of_one:
-            words = f"{name}: {value:.4g} (95 %: {low:.4g} to {high:.4g}) at {x:.3g}"
+            known = math.isfinite(low) and math.isfinite(high)
+            ends = f"95 %: {low:.4g} to {high:.4g}" if known else TOO_FEW
+            words = f"{name}: {value:.4g} ({ends}) at {x:.3g}"
             plot.interval(words, x, value, (low, high), colour)
     return plot.figure(title, list(series)[:SHADES])
 
@@ -125,7 +130,7 @@ class _Plot:
         self.left = max(LEFT, 8 + DIGIT * longest + ASIDE * bool(y_label))
         first, last = x if isinstance(x, tuple) else (0, x)
         self.x = scale(first, last, self.left, WIDTH - RIGHT)
-        self.y = scale(*y, HEIGHT - BOTTOM, TOP)
+        self.y, self.ends = scale(*y, HEIGHT - BOTTOM, TOP), y
         self.slot = self.x(1) - self.x(0)  # pixels
         self.parts: list[str] = []
         for value, number in heights.items():
@@ -155,8 +160,9 @@ class _Plot:
         self.parts.append(f"<circle style='fill:{colour}' {place} r='{radius}'/>")
 
     def interval(self, words: str, x: float, value: float, ends: tuple[float, float], colour: str) -> None:
-        """A value with its interval, that says what it is when pointed at."""
-        place, (low, high) = self.x(x), map(self.y, ends)
+        """A value with its interval, that says what it is when pointed at; no end is drawn beyond the frame."""
+        least, most = self.ends
+        place, (low, high) = self.x(x), (self.y(min(max(end, least), most)) for end in ends)
         self.parts.append(
             f"<g><title>{escape(words)}</title><line class='whisker' style='stroke:{colour}' "
             f"x1='{place:.1f}' x2='{place:.1f}' y1='{low:.1f}' y2='{high:.1f}'/>"

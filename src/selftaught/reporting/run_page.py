@@ -29,6 +29,7 @@ from selftaught.system.interruption import poll
 from selftaught.system.pictures import data_uri
 from selftaught.system.reading import LARGEST_OBJECT, csv_in, json_in, json_lines, json_object, yaml_in
 from selftaught.system.regular import regular_bytes
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 HEALTH = {  # curves of what was seen without labels
@@ -96,6 +97,8 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
     """What the page says of one run; what its folder does not hold is empty."""
     poll()
     held = read_map(folder)
+    if labels and not held:
+        say(f"note: {printable(folder.name)} has no map (--map 0, or none yet), so --labels colours nothing of it")
     recipe = read(folder / "recipe.yaml", yaml_in) or {}
     status = read(folder, status_of) or {}
     evaluation = read(folder / "evaluation.json", evaluation_of)

@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             try:
                 posted = json.loads(self.rfile.read(int(length)))
-            except ValueError:
+            except (ValueError, RecursionError):  # as of what is nested too deeply
                 posted = None
             if not isinstance(posted, dict):
                 return self.send_error(HTTPStatus.BAD_REQUEST)

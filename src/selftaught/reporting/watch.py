@@ -16,7 +16,7 @@ from selftaught.reporting.server import Answer, Server, page_policy, told
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import HARMLESS, PAGE
 from selftaught.run.recipes import Watch
-from selftaught.run.standing import Standing, standing
+from selftaught.run.standing import GONE, Standing, standing
 from selftaught.system import clock
 from selftaught.system.errors import Interrupted
 from selftaught.system.interruption import stopping
@@ -58,17 +58,20 @@ class Watched:
     def look(self) -> Look:
         """How things stand, or did a moment ago."""
         with self._looking:
-            now = clock.now()
-            if not self._last or now - self._last.at >= self.every / LOOKS:
+            at = clock.now()
+            if not self._last or at - self._last.at >= self.every / LOOKS:
                 broken = []
                 digest = sha256()
                 for folder in self.folders:
                     with suppress(OSError, ValueError):  # said by `_broken`; where it stood before is the best guess
-                        self._standings[folder] = standing(folder)
+                        before, now = self._standings[folder].state, standing(folder)
+                        self._standings[folder] = now
+                        if now.state == GONE != before:
+                            say(f"warning: {now.name}: {now.line}")
                     broken += _broken(folder)
                     digest.update(_stamp(folder).encode())
                 standings = list(self._standings.values())
-                self._last = Look(digest.hexdigest()[:16], standings, ", ".join(broken), now)
+                self._last = Look(digest.hexdigest()[:16], standings, ", ".join(broken), at)
             return self._last
 
     def page(self) -> Answer:

@@ -85,7 +85,7 @@ class RunFolder:
         """An existing run; a folder that is none is a usage error."""
         run = cls(folder)
         if not run.exists():
-            raise UsageError(f"{printable(folder)} is not a run folder (it holds no recipe.yaml)")
+            raise UsageError(_is_no_run(run.folder))
         for line in odd(run.folder, owned(ALL)):
             say(f"warning: {line}, and is left out")
         return run
@@ -321,3 +321,17 @@ def fresh_folder(name: str) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise AssertionError
+
+
+def _is_no_run(folder: Path) -> str:
+    """What to say of what was taken for a run folder and is none."""
+    shown, manifest = printable(folder), manifest_of(folder)
+    if manifest and manifest.kind == "comparison":
+        return (
+            f"{shown} is a comparison, not a run: its page is comparison.html in it, and its runs lie in {shown}/runs"
+        )
+    if folder.is_dir():
+        return f"{shown} is not a run folder (it holds no recipe.yaml)"
+    return (
+        f"{shown} is a file, not a run folder" if folder.exists() else f"{shown} is not a run folder: it does not exist"
+    )

@@ -12,7 +12,8 @@ from selftaught.system.lock import may_be_written
 from selftaught.system.reading import json_lines, json_object, yaml_in
 from selftaught.system.text import duration, printable
 
-ENDED = ("done", "failed", "diverged")  # states that nothing follows by itself
+GONE = "gone"  # of a run whose folder was moved or removed
+ENDED = ("done", "failed", "diverged", GONE)  # states that nothing follows by itself
 ENDINGS = {"preempted": "was stopped", "diverged": "diverged", "failed": "failed"}  # else it was killed
 WRITTEN = ("metrics.jsonl", "status.json", "run.log", "recipe.yaml", "checkpoints")  # what shows that a run lives
 RECENT, TAIL = 20, 1 << 16  # lines of the log that tell how fast a run is, and the bytes they are looked for in
@@ -20,7 +21,7 @@ RECENT, TAIL = 20, 1 << 16  # lines of the log that tell how fast a run is, and 
 
 @dataclass(frozen=True)
 class Standing:
-    """A run's state, as in status.json or `starting`, `abandoned` or `unknown`, and what else there is to say of it."""
+    """A run's state, as in status.json or `starting`, `abandoned`, `gone` or `unknown`, and what else is to be said."""
 
     name: str
     state: str
@@ -60,6 +61,8 @@ def _in_words(folder: Path, status: dict[str, Any], held: bool) -> tuple[str, st
     """The state of a run, and what else there is to say of it."""
     state, reason = (printable(status.get(key) or "") for key in ("state", "reason"))
     if not state:
+        if not folder.is_dir():
+            return GONE, "its folder was moved or removed"
         return ("starting", "nothing to show yet") if held else ("unknown", "it has no status.json")
     if state == "done":
         return state, _result(status)

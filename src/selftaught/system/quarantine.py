@@ -70,7 +70,8 @@ def warn_of(quarantined: Quarantined, data: str) -> None:
     """Say how many samples of `data` are left out and why the first is, if any are."""
     if quarantined:
         key, reason = quarantined[0]
-        line = f"{len(quarantined):,} of {printable(data)} cannot be used and are left out"
+        left = "is left out" if len(quarantined) == 1 else "are left out"
+        line = f"{len(quarantined):,} of {printable(data)} cannot be used and {left}"
         say(f"warning: {line}; the first is {printable(key)}: {printable(reason)}")
 
 

@@ -146,7 +146,7 @@ def _partners(
     near = next((one for one in related if one.distance is not None), None)
     numbers = columns[near.column].numbers if near else None
     if near and numbers is None:
-        raise UsageError(f"--positives {near}: column {printable(near.column)!r} holds no numbers or times")
+        raise UsageError(f"--positives {near}: column '{printable(near.column)}' holds no numbers or times")
     same = [codes[one.column] for one in related if one.distance is None]
     partners = partners_of(same, numbers, near.distance if near else None)
     shown = printable(",".join(map(str, related)))
@@ -187,7 +187,7 @@ def _heads(recipe: Pretrain) -> list[tuple[Weighed, Any]]:
     found = [(one, purpose) for purpose, text in flags.items() if text for one in weighed(text)]
     names = [one.column for one, _ in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UsageError(f"column {printable(twice)!r} stands twice in --suppress and --predict")
+        raise UsageError(f"column '{printable(twice)}' stands twice in --suppress and --predict")
     return found
 
 

@@ -36,7 +36,7 @@ class Loggers:
         """`names` as of --logger. Raises UsageError where one is not there or cannot be made."""
         wanted = dict.fromkeys(name.strip() for name in (names or "").split(",") if name.strip())
         if names and not wanted:
-            raise UsageError(f"--logger cannot be {printable(names)!r}, which names none; for none leave it out")
+            raise UsageError(f"--logger cannot be '{printable(names)}', which names none; for none leave it out")
         self._at_work = {name: _made(name) for name in wanted}
         self._started = False
 

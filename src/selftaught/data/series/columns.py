@@ -61,12 +61,12 @@ class Columns(NamedTuple):
 
     def _no_number(self, name: str, known: Sequence[str], read: dict[str, float | None]) -> DataError:
         row, cell = next((row, cell) for row, cell in enumerate(known) if read[cell] is None)
-        held = f"holds {printable(cell)!r} {self.where(row)}, which is no number"
+        held = f"holds '{printable(cell)}' {self.where(row)}, which is no number"
         text = all(number is None for cell, number in read.items() if cell != "nan")
         clock = is_called_time(name) or _DATE.match(cell)
         way = "call it 'time' if it is the time" if clock else f"--label-column {printable(name)} leaves it out" * text
         way = f"; {way}" if way else ""
-        return DataError(f"{self.file}: channel {printable(name)!r} {held}{way}")
+        return DataError(f"{self.file}: channel '{printable(name)}' {held}{way}")
 
     def where(self, row: int) -> str:
         """The place of a row, for people."""
@@ -103,7 +103,7 @@ def read_columns(path: Path) -> Columns:
         notes.append("its first line is taken for the names of its columns, though most of it are numbers")
     header = [cell.strip() for cell in first] if named else [str(place) for place in range(len(first))]
     if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
+        raise DataError(f"{shown} has two columns named '{printable(twice[0])}'")
     numbered = numbered[1:] if named else numbered
     if not numbered:
         raise DataError(f"{shown} holds no lines but the names of its columns")

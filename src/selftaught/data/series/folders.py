@@ -116,4 +116,4 @@ def _notes(read: Sequence[Points], learning: bool) -> list[str]:
         notes += notes_of_clocks([name for name in tables[0] if all(name in clocks for clocks in tables)])
     spare = Counter(name for points in read for name in points.spare) if learning else Counter[str]()
     why = f"{of} have it, and the first has not"
-    return notes + [f"channel {printable(name)!r} is left out: {count:,} {why}" for name, count in spare.items()]
+    return notes + [f"channel '{printable(name)}' is left out: {count:,} {why}" for name, count in spare.items()]

@@ -89,7 +89,7 @@ def read_recording(path: Path, label_column: str | None, taken: Taken | None, wa
     roles = Roles.of(table, label_column, taken)
     if roles.series and not (taken and roles.series in taken.columns):
         if len({*map(str.strip, table.cells[roles.series])}) > 1:
-            told = f"{table.file} holds several series by its column {printable(roles.series)!r}"
+            told = f"{table.file} holds several series by its column '{printable(roles.series)}'"
             raise DataError(f"{told}: in a folder each has a file of its own; name the file itself as DATA")
         roles = roles._replace(series=None, left_out=[*roles.left_out, roles.series])
     return _long(path, table, roles._replace(series=None), wanted, taken)
@@ -123,7 +123,7 @@ def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken
         for own in lines
     ]
     rate = rate_of(np.concatenate(steps)) if time else None
-    uneven = [f"its column {printable(time)!r} {UNEVEN}"] * bool(time and rate is None)
+    uneven = [f"its column '{printable(time)}' {UNEVEN}"] * bool(time and rate is None)
     channels, label = Channels(tuple(names), (), rate), ",".join(roles.labels) or None
     spare = [name for name in open_to if name not in names]
     clocks = [name for name, column in zip(names, read) if is_called_time(name) or rises(column.values)]
@@ -136,7 +136,7 @@ def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> lis
     if not any(wanted) and not open_to:
         raise DataError(f"{table.file} has no channels: its columns are {printable(', '.join(table.cells))}")
     if any(wanted) and (lacking := [name for name in wanted if name not in open_to]):
-        lacks = f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted"
+        lacks = f"{table.file} has no channel '{printable(lacking[0])}', which is wanted"
         raise DataError(f"{lacks}{others_of(open_to, wanted)}")
     return [*wanted] if any(wanted) else [*open_to]
 
@@ -198,7 +198,7 @@ def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, ta
     named = notes_of_clocks([name for name in names if is_called_time(name)]) if taken is None else []
     told = "each of its lines is a series of one channel; columns 'series' and 'time' would make a line a point"
     odd = named_like(names, (*LABELS, *NUMBERS)) if taken else []
-    fed = [f"column {printable(name)!r} is given to the encoder as a point" for name in odd]
+    fed = [f"column '{printable(name)}' is given to the encoder as a point" for name in odd]
     # Its points have no names by which later commands could tell that a column was learnt from.
     asked = taken.label if taken and label_column is None else label_column
     label = ",".join(roles.labels) or (NO_LABEL if asked == NO_LABEL else None)

@@ -25,7 +25,7 @@ _FINE = re.compile(r"\.\d{7}")  # of less than a microsecond
 
 def notes_of_clocks(names: Sequence[str]) -> list[str]:
     """What to say of channels that may be times, where no column is."""
-    return [f"column {printable(name)!r} is learnt from; call it 'time' if it is the time" for name in names]
+    return [f"column '{printable(name)}' is learnt from; call it 'time' if it is the time" for name in names]
 
 
 def rises(values: NDArray[np.float64]) -> bool:
@@ -51,8 +51,8 @@ def moments_of(table: Columns, time: str) -> NDArray[np.float64]:
 def _no_time(table: Columns, time: str, row: int) -> DataError:
     cell, where = table.cells[time][row].strip(), table.where(row)
     if cell.lower() in NO_VALUE:
-        return DataError(f"{table.file}: its column {printable(time)!r} holds nothing {where}: {WAY}")
-    return DataError(f"{table.file}: column {printable(time)!r} holds {printable(cell)!r} {where}, no time: {WAY}")
+        return DataError(f"{table.file}: its column '{printable(time)}' holds nothing {where}: {WAY}")
+    return DataError(f"{table.file}: column '{printable(time)}' holds '{printable(cell)}' {where}, no time: {WAY}")
 
 
 def _dates(table: Columns, time: str, cells: Sequence[str]) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def steps_of(
     if time and len(same := np.flatnonzero(steps == 0)):
         one, other = sorted(lines[same[0] : same[0] + 2].tolist())
         cell = table.cells[time][one].strip()
-        held = f"series {printable(key)!r} has two lines of one time, {printable(cell)!r}"
+        held = f"series '{printable(key)}' has two lines of one time, '{printable(cell)}'"
         local = as_number(cell) is None and not _ZONED.fullmatch(cell) and not cell.endswith("Z")
         way = ": where clocks are put back, write times with their offset from UTC, as +02:00, or in UTC" * local
         raise DataError(f"{table.file}: {held}, {table.where(one)} and {table.where(other)}{way}")

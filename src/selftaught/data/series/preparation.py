@@ -107,7 +107,7 @@ class Preparation(BaseModel):
         if any(self.names) and any(names) and names != self.names:
             for name in self.names:
                 if name not in names:
-                    lacks = f"{shown} has no channel {printable(name)!r}, which the encoder takes"
+                    lacks = f"{shown} has no channel '{printable(name)}', which the encoder takes"
                     raise DataError(f"{lacks}{others_of(names, self.names)}")
             series.values = series.values[:, [names.index(name) for name in self.names]]
         elif len(names) != len(self.names):

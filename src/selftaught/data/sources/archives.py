@@ -142,7 +142,7 @@ def members_of(stream: IO[bytes], name: str) -> Iterator[tarfile.TarInfo]:
             last = info.name.removeprefix("./")
             yield info
     if Noted.header.strip(b"\0"):  # an end is zeros, or nothing at all
-        raise DataError(f"{printable(name)} is damaged behind its member {printable(last)!r}: put the archive back")
+        raise DataError(f"{printable(name)} is damaged behind its member '{printable(last)}': put the archive back")
 
 
 def _unpack(stream: IO[bytes], copy: IO[bytes], stored: int) -> None:

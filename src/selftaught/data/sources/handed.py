@@ -118,7 +118,7 @@ def cells_of(table: Any) -> dict[str, list[Any]]:
     own = own if isinstance(own, list) else table.columns
     names = [str(name) for name in own]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UsageError(f"the table has two columns named {printable(twice)!r}")
+        raise UsageError(f"the table has two columns named '{printable(twice)}'")
     return {name: [None if _missing(cell) else cell for cell in _listed(table[key])] for name, key in zip(names, own)}
 
 

@@ -63,7 +63,7 @@ def _own(one: Any, shown: str, name: str) -> Any:
     """A data set whose values are numbers or text in the file itself. Raises DataError."""
     import h5py
 
-    called = f"data set {printable(name)!r} of {shown}"
+    called = f"data set '{printable(name)}' of {shown}"
     if one.is_virtual or one.external:
         raise DataError(f"{called} is made of other files, which are not opened: copy its values into one file")
     if one.dtype.kind not in "uifSbU" and h5py.check_string_dtype(one.dtype) is None:

@@ -73,7 +73,7 @@ def labels_among(header: Sequence[str], asked: str | None, shown: str) -> list[s
 def meant_in(header: Sequence[str], name: str) -> str:
     """The column that may be meant by a name which none has, or those that there are."""
     close = nearest(name, header)
-    return f"did you mean {printable(close)!r}?" if close else f"it has {listed(header)}"
+    return f"did you mean '{printable(close)}'?" if close else f"it has {listed(header)}"
 
 
 def listed(header: Sequence[str]) -> str:
@@ -95,7 +95,7 @@ def label_cells(columns: Sequence[Sequence[str]], names: Sequence[str], shown: s
     if len(names) == 1:
         return list(columns[0])
     if odd := next((name for name in names if BETWEEN in name), None):
-        raise DataError(f"column {printable(odd)!r} of {shown} cannot be one of several labels: {BETWEEN!r} parts them")
+        raise DataError(f"column '{printable(odd)}' of {shown} cannot be one of several labels: {BETWEEN!r} parts them")
     said = [_yes_or_no(cells, name, shown) for cells, name in zip(columns, names)]
     return [_together(row, names) for row in zip(*said)]
 
@@ -106,7 +106,7 @@ def _yes_or_no(cells: Sequence[str], name: str, shown: str) -> list[bool | None]
     words = [cell.strip().lower() for cell in cells]
     if odd := next((cell for cell, word in zip(cells, words) if word not in meant), None):
         wanted = "0 or 1, no or yes, false or true"
-        told = f"column {printable(name)!r} of {shown} holds {printable(odd)!r}"
+        told = f"column '{printable(name)}' of {shown} holds '{printable(odd)}'"
         raise DataError(f"{told}: where --label-column names several columns, each must hold {wanted}")
     return [meant[word] for word in words]
 
@@ -151,7 +151,7 @@ def known_labels(
     nothing = nothing_in({*said})
     marks = Counter(mark for mark in said if mark in nothing and mark)
     for mark, count in marks.most_common(3):
-        note(f"{count:,} labels in {printable(name)} are {printable(mark)!r}, which is taken for no label")
+        note(f"{count:,} labels in {printable(name)} are '{printable(mark)}', which is taken for no label")
     labels = ["" if label in nothing else label for label in said]
     return labels if parting is None else plain_numbers(labels, name, note, parting)
 
@@ -223,8 +223,8 @@ def agreeing(lines: Iterable[Line], shown: str) -> dict[str, str]:
     for line in lines:
         known = first.setdefault(line.key, line)
         if known.label != line.label:
-            said = " and ".join(f"line {one.number} {printable(one.label)!r}" for one in (known, line))
-            raise DataError(f"{shown} contradicts itself about {printable(line.key)!r}: {said}; leave one of them")
+            said = " and ".join(f"line {one.number} '{printable(one.label)}'" for one in (known, line))
+            raise DataError(f"{shown} contradicts itself about '{printable(line.key)}': {said}; leave one of them")
     return {key: line.label for key, line in first.items()}
 
 
@@ -264,7 +264,7 @@ def labels_for(
 def _not_found(missing: Sequence[Line], count: int, shown: str, keys: Sequence[str], things: str) -> DataError:
     """What to say of those of so many lines that name no key, or more than one."""
     first, many = missing[0], len(missing) > 1
-    such, at = f"such as {printable(first.key)!r}", f"line {first.number:,}{' and the others' * many}"
+    such, at = f"such as '{printable(first.key)}'", f"line {first.number:,}{' and the others' * many}"
     told = f"{len(missing)} of {count} lines in {shown}"
     meant = [key for key in keys if key.lower().endswith(SUFFIXES) and _same_place(plain(first.key), plain(key))]
     if len(meant) > 1:
@@ -272,7 +272,7 @@ def _not_found(missing: Sequence[Line], count: int, shown: str, keys: Sequence[s
         return DataError(
             f"{told} name more than one of the {things}, {such}, which is {both}: write it in full in {at}"
         )
-    told = f"{told} name none of the {things}, {such}; the first of the {things} is {printable(keys[0])!r}"
+    told = f"{told} name none of the {things}, {such}; the first of the {things} is '{printable(keys[0])}'"
     return DataError(f"{told}: correct {at}, or leave {'them' if many else 'it'} out")
 
 

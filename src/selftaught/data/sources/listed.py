@@ -78,7 +78,7 @@ def open_list(file: Path, label_column: str | None = None, column: str | None = 
     if bad := next((number for number, line in rows if len(line) != len(header)), None):
         raise DataError(f"{shown}, line {bad} has not as many cells as the header, which has {len(header)}")
     if bad := next((number for number, line in rows if not line[place].strip() or "\0" in line[place]), None):
-        raise DataError(f"{shown}, line {bad} names no file in column {printable(header[place])!r}")
+        raise DataError(f"{shown}, line {bad} names no file in column '{printable(header[place])}'")
     _refuse_elsewhere(shown, [line[place] for _, line in rows[:LOOKED_AT]], folder)
     columns = labels_among(header, label_column, shown)
     label = ", ".join(columns)
@@ -111,7 +111,7 @@ def _beside(
 def _refuse_elsewhere(shown: str, cells: Sequence[str], folder: Path) -> None:
     """Raise DataError where none of the first images is where the list says."""
     if not any((folder / _key(cell, folder)).is_file() for cell in cells):
-        told = f"{shown} lists images, such as {printable(cells[0])!r}, and none is there from where the list is"
+        told = f"{shown} lists images, such as '{printable(cells[0])}', and none is there from where the list is"
         raise DataError(f"{told}: name the folder of the images as data, and the list as CSV of labels")
 
 
@@ -143,6 +143,6 @@ def _source(file: Path, keys: list[str]) -> Files:
 
 def _told(count: int, paths: str, label: str, others: Sequence[str]) -> list[str]:
     """What to say of a list."""
-    beside = f", and their labels in column {printable(label)!r}" if label else ""
+    beside = f", and their labels in column '{printable(label)}'" if label else ""
     left = f"; not learnt from: {', '.join(map(printable, others[:5]))}{', ...' * (len(others) > 5)}" if others else ""
-    return [f"it lists {count:,} images in column {printable(paths)!r}{beside}{left}"]
+    return [f"it lists {count:,} images in column '{printable(paths)}'{beside}{left}"]

@@ -162,7 +162,7 @@ def refuse_unnamed(name: str, beside: Beside, asked: str | None, shown: str) -> 
 
 
 def _called(name: str) -> str:
-    return f"column {printable(name)!r} of metadata"
+    return f"column '{printable(name)}' of metadata"
 
 
 def _of_labels(beside: Beside, asked: str | None) -> list[str]:
@@ -240,11 +240,11 @@ def _rows(names: Sequence[str], source: Source, shown: str, things: str, key: st
     rows = [(row, place) for row, name in enumerate(names) if (place := find(name)) is not None]
     if key is None and (not rows or len(names) != len(keys)):
         told = f"{shown} has {len(names):,} rows and no column of names, such as {', '.join(KEYED[:3])}"
-        raise DataError(f"{told}, and there are {len(keys):,} {things}, the first of which is {printable(keys[0])!r}")
+        raise DataError(f"{told}, and there are {len(keys):,} {things}, the first of which is '{printable(keys[0])}'")
     rows += _by_whole(names, keys, rows) if key is not None else []
     if not rows:
-        told = f"{shown} names none of the {len(keys):,} {things} by its column {printable(key or '')!r}"
-        raise DataError(f"{told}; the first of these is {printable(keys[0])!r}")
+        told = f"{shown} names none of the {len(keys):,} {things} by its column '{printable(key or '')}'"
+        raise DataError(f"{told}; the first of these is '{printable(keys[0])}'")
     if others := len(names) - len({row for row, _ in rows}):
         source.note(f"{others:,} of the {len(names):,} lines of {shown} are of other {things}")
     return rows
@@ -281,7 +281,7 @@ def _read(metadata: str) -> tuple[str, list[str], list[list[str]]]:
             raise DataError(f"{shown}: line {bad} that is not empty has not as many cells as the header, {len(header)}")
         cells = [[cell.strip() for cell in column] for column in zip(*lines[1:])]
     if twice := next((name for name, count in Counter(header).items() if count > 1), None):
-        raise DataError(f"{shown} has two columns named {printable(twice)!r}")
+        raise DataError(f"{shown} has two columns named '{printable(twice)}'")
     if not cells or not cells[0]:
         raise DataError(f"{shown} tells nothing of any sample: it needs a line with the names of columns, and others")
     return shown, header, cells

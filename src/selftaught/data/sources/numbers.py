@@ -70,7 +70,7 @@ def as_learnt(cells: Sequence[str], parting: str, missing: Collection[str]) -> C
 
 def notes_of_cells(read: Mapping[str, Column]) -> list[str]:
     """What to say of columns whose cells could be mistaken."""
-    said = [f"column {printable(name)!r}: {column.said}" for name, column in read.items() if column.said]
+    said = [f"column '{printable(name)}': {column.said}" for name, column in read.items() if column.said]
     commas = ["its decimals are written with commas"] * any(column.commas for column in read.values())
     return commas + noted(said)
 

@@ -71,7 +71,7 @@ def apart(name: str, column: Sequence[Any], whole: bool, shown: str) -> list[tup
         return [(name, [label_in_python(cell) if isinstance(cell, LISTS) else _text(cell) for cell in column])]
     uneven = any(not isinstance(cell, LISTS) or len(cell) != len(lists) for cell in column if cell is not None)
     if uneven or any(isinstance(value, LISTS | dict) for value in lists):
-        told = f"{printable(shown)}: column {printable(name)!r} holds lists of several lengths, or in lists"
+        told = f"{printable(shown)}: column '{printable(name)}' holds lists of several lengths, or in lists"
         raise DataError(f"{told}: leave it out")
     wide = range(len(lists))
     return [(f"{name} {i}", [_text(None if cell is None else cell[i]) for cell in column]) for i in wide]
@@ -177,7 +177,7 @@ def open_parquet(
         label = ", ".join(columns)
         said = label_cells(cells, columns, shown)
         source.labels = known_labels(said, label, source.note, None if held else "")  # those of files are read together
-        source.note(OwnLabels(f"its labels, never used in pre-training, are those of column {printable(label)!r}"))
+        source.note(OwnLabels(f"its labels, never used in pre-training, are those of column '{printable(label)}'"))
     return source
 
 

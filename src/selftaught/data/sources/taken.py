@@ -41,7 +41,7 @@ def label_columns(
     features = taken.named if taken else ()
     for column in parted(header, asked) if asked is not None else ():
         if column in features:
-            told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
+            told = f"the encoder has learnt from column '{printable(column)}' of {shown}, so it cannot be judged by it"
             raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
     if asked is None and taken and taken.label and finds(header, taken.label):
         asked = taken.label
@@ -63,7 +63,7 @@ def notes_of_labels(
     header: Sequence[str], labels: Sequence[str], left_out: Sequence[str], asked: str | None, taken: Taken | None
 ) -> list[str]:
     """What to say of columns that are labels, or that could be mistaken for such."""
-    told = f"column {printable(', '.join(labels))!r}"
+    told = f"column '{printable(', '.join(labels))}'"
     if taken:
         return [OwnLabels(f"labels are those of {told}")] * bool(labels)
     notes = []
@@ -76,7 +76,7 @@ def notes_of_labels(
         notes.append(f"{left} is left out as well, to be no feature; --label-column says which is the label")
     others = [] if asked or labels else named_like(header, (*LABELS, *LIKE_LABELS))
     return notes + [
-        f"column {printable(column)!r} is named like a label and is learnt from; "
+        f"column '{printable(column)}' is named like a label and is learnt from; "
         f"--label-column {printable(column)} leaves it out"
         for column in others
     ]

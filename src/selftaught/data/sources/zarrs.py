@@ -143,12 +143,12 @@ def _codecs(meta: Meta) -> Iterator[str]:
 
 def _array(path: Path, name: str, meta: Meta, shown: str, stored: int) -> Any:
     """The array of this name, of which nothing is read. Raises DataError."""
-    called = f"array {printable(name or '/')!r} of {shown}"
+    called = f"array '{printable(name or '/')}' of {shown}"
     if _dtype(meta).kind == "O":
         raise DataError(f"{called} holds objects, and is read where it holds numbers, or text of one length for labels")
     if odd := next((codec for codec in _codecs(meta) if codec not in CODECS), None):
         raise DataError(
-            f"{called} is packed by {printable(odd)!r}, which is not let through: save it with zstd or blosc"
+            f"{called} is packed by '{printable(odd)}', which is not let through: save it with zstd or blosc"
         )
     import zarr
 

@@ -202,7 +202,7 @@ def _from_cells(
 ) -> Table:  # fmt: skip
     """A table of columns of text that have names. Raises DataError where two have one."""
     if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
+        raise DataError(f"{shown} has two columns named '{printable(twice[0])}'")
     labels, others = label_columns(header, label_column, taken, shown)
     table = _from_columns(name, shown, dict(zip(header, rows)), labels, others, parting, taken or Taken())
     table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
@@ -265,7 +265,7 @@ def _from_columns(
     table.key = key
     if len(ids) > 1 and not taken.named:
         told = ", ".join(repr(printable(column)) for column in ids[1:])
-        table.note(f"rows are named by column {printable(ids[0])!r}; {told} is named like such and is left out as well")
+        table.note(f"rows are named by column '{printable(ids[0])}'; {told} is named like such and is left out as well")
     if key is not None and table.keys != keys:
         written[key] = [cell.strip() for cell in cells[key]]
     if labels:
@@ -282,5 +282,5 @@ def _read(name: str, cells: list[str], parting: str, taken: Taken, shown: str) -
     column = as_learnt(cells, parting, taken.numbers[name])
     if column.values.dtype.kind != "f":
         way = "leave a cell empty where its number is not known"
-        raise DataError(f"{shown}: column {printable(name)!r} holds {column.said}; {way}")
+        raise DataError(f"{shown}: column '{printable(name)}' holds {column.said}; {way}")
     return column

@@ -103,8 +103,8 @@ class Preparation(BaseModel):
         """What to say of a table without a column that the encoder takes; it may be called a little otherwise there."""
         known = {column.name for column in self.columns}
         close = nearest(name, (other for other in table.columns if other not in known))
-        way = f"; if that is its {printable(close)!r}, give it the name" if close else ""
-        return f"{table.shown or table.name} has no column {printable(name)!r}, which the encoder takes{way}"
+        way = f"; if that is its '{printable(close)}', give it the name" if close else ""
+        return f"{table.shown or table.name} has no column '{printable(name)}', which the encoder takes{way}"
 
     def encoded(self, table: Table) -> NDArray[np.float32]:
         """Rows (N, channels, columns): what is missing is zero, a number's mean or no category."""
@@ -133,7 +133,7 @@ def _unknown(column: Column, cells: NDArray[np.str_]) -> str:
         return ""
     known = ", ".join(repr(printable(value)) for value in column.values[:SHOWN]) or "none"
     told = f"of no category that the encoder knows ({known}), and so taken for missing: {cells_such_as(strange)}"
-    return f"{'warning: ' * (len(strange) == len(held))}column {printable(column.name)!r}: {told}"
+    return f"{'warning: ' * (len(strange) == len(held))}column '{printable(column.name)}': {told}"
 
 
 def _column(name: str, cells: NDArray[Any], odd: tuple[str, ...]) -> Column:
@@ -146,7 +146,7 @@ def _column(name: str, cells: NDArray[Any], odd: tuple[str, ...]) -> Column:
             mean, std = float(whole.mean()), float(whole.std())
         if not np.isfinite([mean, std]).all():
             raise DataError(
-                f"column {printable(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
+                f"column '{printable(name)}' holds numbers too large to be standardised, such as {whole.max():g}"
             )
         constant = std <= CONSTANT * abs(mean)
         return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std, missing=missing)

@@ -35,7 +35,7 @@ def _telling(table: Table, labels: Sequence[str], used: Sequence[str]) -> list[s
         right = told_by(table.columns[name][rows], classes)
         if right - commonest >= TELLS * (1 - commonest):
             found.append(
-                f"column {printable(name)!r} alone tells the label of {right:.1%} of the rows "
+                f"column '{printable(name)}' alone tells the label of {right:.1%} of the rows "
                 f"({commonest:.1%} without it): is it the label by another name, or made from it?"
             )
     return found
@@ -63,7 +63,7 @@ def _binned(cells: NDArray[Any]) -> NDArray[Any]:
 def _identifying(table: Table, used: Sequence[str]) -> list[str]:
     said = ((name, _who(table.columns[name])) for name in used)
     way = "not a feature? " + ("Call it 'id' to leave it out" if table.key is None else "Leave the column out")
-    return [f"column {printable(name)!r} {what}, {way}" for name, what in said if what]
+    return [f"column '{printable(name)}' {what}, {way}" for name, what in said if what]
 
 
 def _who(cells: NDArray[Any]) -> str:

@@ -98,7 +98,7 @@ def _column(
     if len(found) != 1:
         several = "several columns" if found else "no column"
         raise DataError(f"{shown} has {several} that texts may be in: say which with --column; it has {listed(header)}")
-    return found[0], [f"texts are those of the column {printable(found[0])!r} of {shown}; --column names another"]
+    return found[0], [f"texts are those of the column '{printable(found[0])}' of {shown}; --column names another"]
 
 
 def _is_wordy(cells: Sequence[str]) -> bool:
@@ -131,7 +131,7 @@ def _read(path: Path, label_column: str | None) -> Table:
         raise DataError(f"{shown} is empty")
     header = [cell.strip() for cell in rows[0]]
     if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
+        raise DataError(f"{shown} has two columns named '{printable(twice[0])}'")
     if len(rows) == 1:
         raise DataError(f"{shown} holds no lines but the names of its columns")
     faults = {

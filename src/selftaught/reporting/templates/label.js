@@ -7,6 +7,8 @@
   let ticked = new Set();
   let busy = true; // until an answer is kept, so that no key answers what is not seen yet
 
+  const AWAY = "selftaught label does not answer: this was not kept. Start it again.";
+
   async function ask(path, said) {
     const posted = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) };
     const got = await fetch(path, said ? posted : { cache: "no-store" });
@@ -19,16 +21,28 @@
     if (busy) return;
     busy = true;
     document.body.setAttribute("aria-busy", "true");
+    let trouble = "";
     try {
       state = await ask(path, said);
-      write(at("trouble"), "");
       draw();
     } catch (error) {
-      const away = error instanceof TypeError;
-      write(at("trouble"), away ? "selftaught label does not answer: this was not kept. Start it again." : error.message);
+      trouble = error instanceof TypeError ? AWAY : error.message;
+      if (said && trouble !== AWAY) await renew();
     }
+    write(at("trouble"), trouble);
     busy = false;
     document.body.removeAttribute("aria-busy");
+  }
+
+  // What was asked about may have been answered on another page: only what is asked about now can be.
+  async function renew() {
+    const before = JSON.stringify(state);
+    try {
+      state = await ask("state");
+    } catch {
+      return; // why the answer was not taken is said
+    }
+    if (JSON.stringify(state) !== before) draw();
   }
 
   function write(place, words) {

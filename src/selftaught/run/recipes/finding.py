@@ -121,8 +121,8 @@ class Odd(Recipe):
     that is above the median of all. Look-alikes are a fifth as far apart as neighbours usually are, or less. Neighbours
     of what is cut from a recording, or of a group that the data names, are those of others. Labels, where there are
     any, are compared with what a linear probe says that has learnt from the others alone; as many are listed as are
-    thought to be wrong, each with how sure that is. All of it is to be looked through by somebody: what is odd need not
-    be wrong. Nothing is changed.
+    thought to be wrong, each with how sure that is; where it tells no more labels right than the commonest alone would
+    be, that is said. All of it is to be looked through by somebody: what is odd need not be wrong. Nothing is changed.
     """
 
     run: str = Field(description="a run folder, whose encoder says what is alike")

@@ -191,7 +191,11 @@ class Compare(Recipe):
     out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")
     fingerprint: Fingerprint = None
+    teacher_fingerprint: Fingerprint = None
     method_fingerprint: Fingerprint = None
+    judged_by: Annotated[dict[str, str], Mark.FILLED_IN, Mark.ONE_RUN] = Field(
+        {}, description="digests of the samples that judge, their labels and groups; checked on resume"
+    )
     beyond_test: Annotated[bool, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         False, description="whether who goes on is chosen without what --test has as well; earlier ones have it not"
     )
