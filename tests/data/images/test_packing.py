@@ -189,11 +189,11 @@ def at(target: Any, name: str, time: int, after: bool = False) -> Callable[[], N
 
 
 MOMENTS = {
-    "in the first shard": at(packing._Tar, "add", 3),
-    "in the third": at(packing._Tar, "add", 13),
+    "in the first shard": at(packing.Tar, "add", 3),
+    "in the third": at(packing.Tar, "add", 13),
     "before a line of the journal": at(packing, "append_line", 2),
-    "before a shard has its name": at(packing._Tar, "appear", 2),
-    "when it has": at(packing._Tar, "appear", 2, after=True),
+    "before a shard has its name": at(packing.Tar, "appear", 2),
+    "when it has": at(packing.Tar, "appear", 2, after=True),
     "before the manifest": at(packing, "write_json", 1),
     "before the journal is gone": at(packing, "write_json", 1, after=True),
 }

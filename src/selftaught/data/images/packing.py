@@ -31,8 +31,9 @@ from selftaught.data.sources.holding import Holding, Shown
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.manifest import MADE_BY, Asked, Manifest
 from selftaught.data.sources.open import open_source
-from selftaught.data.sources.packing import Dropped, Members, Pack, packed_already, packing
+from selftaught.data.sources.packing import Dropped, Pack, packed_already, packing
 from selftaught.data.sources.source import Progress, digest
+from selftaught.data.sources.writing import Members
 from selftaught.data.storage import Failures
 from selftaught.system.errors import BrokenData
 from selftaught.system.text import printable, spelled

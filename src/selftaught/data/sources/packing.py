@@ -4,16 +4,12 @@ A line of the journal says of each shard what it holds and which sample comes ne
 the shard has its name; so a name that is not in the journal is somebody else's, and the last one may be still missing.
 """
 
-import io
 import os
 import re
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,15 +28,13 @@ from selftaught.data.sources.manifest import (
     manifest_of,
     refuse_lacking,
 )
+from selftaught.data.sources.writing import Members, Tar
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import (
     TEMPORARY,
     append_line,
-    created,
     flush_folder,
     left_behind,
-    naming,
-    temporary_for,
     write_atomically,
     write_json,
 )
@@ -50,12 +44,9 @@ from selftaught.system.reading import parsed
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable, spelled
 
-BLOCK, END = tarfile.BLOCKSIZE, tarfile.RECORDSIZE  # bytes that a tar's members and a tar are whole numbers of
-
 OURS = re.compile(rf"train-\d+\.tar|{re.escape(MANIFEST)}|{re.escape(JOURNAL)}")
 OTHER = {**dict.fromkeys(("fingerprint", "count", "contents"), "of other data"), "labels": "with other labels"}
 
-Members = Sequence[tuple[str, bytes]]  # of a sample: endings and contents
 Dropped = list[tuple[int, str]]  # samples that are not packed by what was known before, and why
 
 
@@ -92,7 +83,7 @@ class Pack:
         for step in steps:
             self.remarks.update(step.remarks)
         self.following = self._first = steps[-1].following if steps else 0
-        self._tar: _Tar | None = None
+        self._tar: Tar | None = None
         self._before, self._new = len(self.left_out), Counter[str]()  # of what is since the last shard
 
     def put(self, row: int, members: Members) -> None:
@@ -101,7 +92,7 @@ class Pack:
         if self._tar and self._tar.is_full(members, asked.shard_size, asked.shard_samples):
             self._close(row)
         if not self._tar:
-            self._tar = _Tar(self.folder / f"train-{len(self.shards):06d}.tar")
+            self._tar = Tar(self.folder / f"train-{len(self.shards):06d}.tar")
         self._tar.add(f"{row:09d}", members)
 
     def leave_out(self, key: str, reason: str) -> None:
@@ -154,67 +145,6 @@ class Pack:
 
 def _listed(left: Left) -> list[LeftOut]:
     return [LeftOut(key=spelled(key), reason=reason) for key, reason in left]
-
-
-class _Tar:
-    """A shard that is being written, under a temporary name."""
-
-    def __init__(self, file: Path) -> None:
-        if os.path.lexists(file):
-            raise UsageError(f"{printable(file)} was not written by pack: move it away, or choose another --out")
-        self._file, self._temporary, self._samples = file, temporary_for(file), 0
-        with naming(file):
-            self._stream = created(self._temporary)
-        self._hashed = _Hashed(self._stream)
-        self._tar = tarfile.open(fileobj=self._hashed, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
-
-    def is_full(self, members: Members, size: int, samples: int) -> bool:
-        """Whether a tar with these as well would be larger than that."""
-        added = sum(BLOCK - len(content) // -BLOCK * BLOCK for _, content in members)
-        whole = (self._hashed.tell() + added + 2 * BLOCK) // -END * -END
-        return whole > size or self._samples >= samples
-
-    def add(self, name: str, members: Members) -> None:
-        with naming(self._file):
-            for ending, content in members:
-                info = tarfile.TarInfo(f"{name}.{ending}")
-                info.size = len(content)
-                self._tar.addfile(info, io.BytesIO(content))
-        self._samples += 1
-
-    def closed(self) -> Packed:
-        """What it is, now that all of it is on the disk."""
-        with naming(self._file):
-            self._tar.close()
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-        digest = self._hashed.sha256.hexdigest()
-        return Packed(name=self._file.name, samples=self._samples, bytes=self._hashed.tell(), sha256=digest)
-
-    def appear(self) -> None:
-        """Give it its name."""
-        self._temporary.replace(self._file)
-        flush_folder(self._file.parent)
-
-    def drop(self) -> None:
-        self._stream.close()
-        self._temporary.unlink(missing_ok=True)
-
-
-class _Hashed:
-    """A stream that is written, with the digest of all that went into it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._size, self.sha256 = stream, 0, sha256()
-
-    def write(self, content: bytes) -> int:
-        self.sha256.update(content)
-        self._size += len(content)
-        return self._stream.write(content)
-
-    def tell(self) -> int:
-        return self._size
 
 
 def packed_already(folder: Path, asked: Asked, held: Holding) -> Manifest | None:
