@@ -47,8 +47,8 @@ class DINO(Method):
         freeze: bounds.Share = 0.02,  # an epoch in the authors' code, of 800 that is 0.00125
     ) -> None:
         """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
-        training, and the head's last layer rests during the first `freeze` of it; `last_layer` is how that is drawn,
-        and without `norm_last_layer` its directions have lengths that are learnt."""
+        training, and the head's last layer rests during the first `freeze` of it; `last_layer` is how the head's last
+        layer is drawn, whose directions have lengths that are learnt without `norm_last_layer`."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze

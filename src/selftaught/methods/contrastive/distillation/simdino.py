@@ -48,7 +48,7 @@ class SimDINO(Method):
         blocks: Literal["cut", "grown"] = "cut",
     ) -> None:
         """`epsilon` is the distortion that the coding rate allows, `rate_weight` its weight beside that of the authors,
-        which goes with batch and `dim`; where it is `smooth`, it is taken of the mean of student and teacher.
+        which goes with batch and `dim`; where it is `smooth`, the rate is taken of the mean of student and teacher.
         Where `patch_weight` is not 0, global views have blocks hidden from the student as in iBOT."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)

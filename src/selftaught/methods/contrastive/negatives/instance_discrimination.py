@@ -42,9 +42,9 @@ class InstanceDiscrimination(Method):
         dim: bounds.Width = 128,
         last_norm: bool = True,
     ) -> None:
-        """`negatives` is m; `momentum` that of the bank; `proximal` weighs how far a feature may move from its slot
-        (section 3.3). Where epochs are few, slots are old, and with the paper's temperature of 0.07 and no
-        `last_norm`, a batch norm after the projection, features flee from them in a body: the loss runs away."""
+        """`negatives` is m of the paper; `momentum` is that of the bank; `proximal` weighs how far a feature may move
+        from its slot (section 3.3). Where epochs are few, slots are old, and with the paper's temperature of 0.07 and
+        no `last_norm`, a batch norm after the projection, features flee from them in a body: the loss runs away."""
         super().__init__(encoder, data)
         self.temperature, self.momentum, self.proximal = temperature, momentum, proximal
         self.negatives = min(negatives, data.count)

@@ -30,7 +30,7 @@ class BarlowTwins(Method):
         width: bounds.Width = 1024,
         views_apart: bool = False,  # True in the authors' code
     ) -> None:
-        """`lambd` weighs what lies beside the diagonal; `scale_loss` the whole, as the authors' first code did;
+        """`lambd` weighs what lies beside the diagonal; `scale_loss` weighs the whole, as the authors' first code did;
         `views_apart` gives each view batch norm's statistics of its own."""
         super().__init__(encoder, data)
         self.lambd, self.scale_loss, self.views_apart = lambd, scale_loss, views_apart

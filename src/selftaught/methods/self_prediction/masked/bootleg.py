@@ -51,8 +51,8 @@ class Bootleg(Method):
         predictor_depth: bounds.Blocks = 3,
         predictor_heads: bounds.Heads = 4,
     ) -> None:
-        """`layers` is how many of the teacher's are predicted, all of a network with fewer; `target_norm` is that of
-        data2vec; the others are those of I-JEPA."""
+        """`layers` is how many of the teacher's layers are predicted, all of a network with fewer; `target_norm` is
+        that of data2vec; the others are those of I-JEPA."""
         super().__init__(encoder, data)
         refuse_lone_tokens("bootleg", self.tokens, data)
         self.blocks = (targets, target_scale, target_aspect, context_scale, collator)

@@ -53,8 +53,8 @@ class Data2Vec(Method):
     ) -> None:
         """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear; the teacher's
         `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it.
-        `blocks` is how those of images are drawn: the last one cut where the share is reached, or, as in BEiT's code,
-        whole ones only, which leaves larger parts in one piece."""
+        `blocks` is how hidden blocks of images are drawn: the last one cut where the share is reached, or, as in BEiT's
+        code, whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         refuse_lone_tokens("data2vec", self.tokens, data)
         self.target_norm: Literal["layer", "instance"] = target_norm

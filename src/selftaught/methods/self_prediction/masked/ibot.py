@@ -57,9 +57,9 @@ class IBOT(Method):
     ) -> None:
         """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio` (section 3.2). As in
         DINO, the teacher's temperature rises during the first `teacher_warmup` of training, and the head's last layer
-        rests during the first `freeze` of it; `last_layer` is how that is drawn, and without `norm_last_layer` its
-        directions have lengths that are learnt. `blocks` is how they are drawn: the last one cut where the share is
-        reached, or whole ones only, which leaves larger parts in one piece."""
+        rests during the first `freeze` of it; `last_layer` is how the heads' last layer is drawn, whose directions have
+        lengths that are learnt without `norm_last_layer`. `blocks` is how hidden ones are drawn: the last one cut where
+        the share is reached, or whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.masks = ViewMasks(mask_ratio, mask_probability, blocks)

@@ -41,7 +41,7 @@ class MaskFeat(Method):
     ) -> None:
         """`cell` is the side of a histogram's cell in pixels; default: half a token's or map cell's, at least 4 (the
         paper's 8 for tokens of 16). `mask_patch_size` is the side of the smallest hidden part; default: a fourteenth
-        of the image's. `blocks` is how they are drawn: the last one cut where the share is reached, or, as in
+        of the image's. `blocks` is how hidden ones are drawn: the last one cut where the share is reached, or, as in
         BEiT's code, whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.blocks, self.mask_ratio, self.bins, self.data = MASKS[blocks], mask_ratio, bins, data
