@@ -300,7 +300,7 @@ def test_help_says_what_an_option_is_for_and_can_be(capsys: pytest.CaptureFixtur
     for said in (
         "--method.momentum VALUE a number from 0 to 1; default: 0.99",
         "--method.norm VALUE `norm` puts batch norm into the head; true or false; default: False",
-        "have lengths that are learnt; normal or uniform; default: normal",
+        "that are learnt without `norm_last_layer`; normal or uniform; default: normal",
         "--encoder.drop_path VALUE a share below 1; default: 0.0",
         "--training.optimizer VALUE adamw or sgd or lars or adam; default: adamw",
     ):
