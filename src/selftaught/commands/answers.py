@@ -52,11 +52,16 @@ class Answer:
                 item() if callable(item) else printer().print(item)
 
 
+def _wrote(*files: Path | str | None) -> list[str]:
+    """A line on each file, or folder, that there is now."""
+    return [f"wrote {printable(file)}" for file in files if file]
+
+
 # From here on each function has the name of the command whose result it answers.
 
 
 def preview(recipe: Recipe, file: Path) -> Answer:
-    return Answer({"out": str(file)}, lines=[f"wrote {printable(file)}"])
+    return Answer({"out": str(file)}, lines=_wrote(file))
 
 
 report = preview
@@ -66,7 +71,7 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     from selftaught.commands.check import refusal
     from selftaught.reporting.check_page import show
 
-    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.files) if file]
+    files = _wrote(recipe.out, recipe.files)
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
@@ -115,13 +120,13 @@ def compare(recipe: recipes.Compare, result: Any) -> Answer:
 def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
     from selftaught.judging.marks import in_words
 
-    return Answer({"classifier": recipe.out, **metrics}, lines=[in_words(metrics), f"wrote {printable(recipe.out)}"])
+    return Answer({"classifier": recipe.out, **metrics}, lines=[in_words(metrics), *_wrote(recipe.out)])
 
 
 def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
     sums |= {"task": result.meaning.task} | ({"values": result.range()} if result.values is not None else {})
-    lines = [f"wrote {printable(recipe.out)}"]
+    lines = _wrote(recipe.out)
     if done := result.sorting:
         sums["sorted"] = {"folder": done.folder, "counts": done.counts, "undecided": done.undecided}
         left = f", {done.undecided:,} are undecided" if done.undecided else ""
@@ -130,7 +135,7 @@ def predict(recipe: recipes.Predict, result: Any) -> Answer:
 
 
 def embed(recipe: recipes.Embed, file: Path) -> Answer:
-    return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {printable(file)}"])
+    return Answer({"run": recipe.run, "out": str(file)}, lines=_wrote(file))
 
 
 def select(recipe: recipes.Select, found: Any) -> Answer:
@@ -139,7 +144,7 @@ def select(recipe: recipes.Select, found: Any) -> Answer:
     chosen = [{**fact, "path": spelled(fact["path"])} for fact in found.facts()]
     about = {"run": recipe.run, "data": recipe.data, "by": recipe.by, "out": recipe.out, "page": recipe.page}
     about |= {"samples": found.data.samples.count, "labelled": found.labelled, "like_labelled": found.like_labelled}
-    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
+    files = _wrote(recipe.out, recipe.page)
     return Answer({**about, "chosen": chosen}, lines=files)
 
 
@@ -154,7 +159,7 @@ def find(recipe: recipes.Find, found: Any) -> Answer:
     alike = [{**fact, "path": spelled(fact["path"]), "like": spelled(fact["like"])} for fact in found.facts()]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.samples.count, "index": recipe.index}
     about |= {"out": recipe.out, "page": recipe.page}
-    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
+    files = _wrote(recipe.out, recipe.page)
     return Answer({**about, "found": alike}, lines(found), files)
 
 
@@ -166,7 +171,7 @@ def odd(recipe: recipes.Odd, found: Any) -> Answer:
     about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
     about |= found.of_labels()
     about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
-    files = [f"wrote {printable(file)}" for file in (recipe.out, recipe.page) if file]
+    files = _wrote(recipe.out, recipe.page)
     return Answer({**about, "odd": told}, lines(found), files)
 
 
