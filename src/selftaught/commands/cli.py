@@ -25,6 +25,7 @@ from selftaught.system.errors import (
     is_of_the_disk,
     is_of_the_path,
     is_out_of_memory,
+    memory_full,
     remedy,
 )
 from selftaught.system.interruption import stopping
@@ -98,12 +99,8 @@ def advised(recipe: Any) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, MemoryFull) and not is_out_of_memory(error):
             raise
-        line = str(error) if isinstance(error, MemoryFull) else _out_of_memory(error)
-        raise OutOfMemory(f"{line}; {_smaller(recipe)}") from error
-
-
-def _out_of_memory(error: BaseException) -> str:
-    return f"out of memory: {str(error).partition(chr(10))[0] or 'none left'}"
+        full = error if isinstance(error, MemoryFull) else memory_full(error)
+        raise OutOfMemory(f"{full}; {_smaller(recipe)}") from error
 
 
 def _smaller(recipe: Any) -> str:
@@ -190,7 +187,7 @@ def exit_code(work: Callable[[], Any]) -> int:
             _complain(f"the disk does not take it: {printable(error)}; {way}")
             return 75
         if is_out_of_memory(error):
-            _complain(f"{_out_of_memory(error)}; {MORE}")
+            _complain(f"{memory_full(error)}; {MORE}")
             return 5
         traceback.print_exc()
         _complain(f"this is a bug: {type(error).__name__}: {error}")

@@ -96,6 +96,11 @@ def is_of_the_path(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in OF_THE_PATH
 
 
+def memory_full(error: BaseException) -> MemoryFull:
+    """What an error of torch's or Python's says of memory, in its first line."""
+    return MemoryFull(f"out of memory: {str(error).partition(chr(10))[0] or 'none left'}")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, a device or torch's allocator on the CPU had no memory left."""
     if isinstance(error, MemoryError):

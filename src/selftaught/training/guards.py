@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from selftaught.contracts.encoder import batch_norms
 from selftaught.system import distributed
-from selftaught.system.errors import DivergedError, MemoryFull, is_out_of_memory
+from selftaught.system.errors import DivergedError, is_out_of_memory, memory_full
 from selftaught.system.text import printable
 from selftaught.training.agreement import Agreement
 from selftaught.training.sharding import held, sharing
@@ -86,7 +86,7 @@ class Guard:
 def refuse_memory(error: BaseException) -> None:
     """Raise MemoryFull where that is what an error of torch's or Python's says."""
     if is_out_of_memory(error):
-        raise MemoryFull(f"out of memory: {str(error).splitlines()[0] if str(error) else 'none left'}") from error
+        raise memory_full(error) from error
 
 
 def refuse_many(bad: Sequence[int], step: int, faulty: Callable[[], Sequence[str]] = tuple) -> None:
