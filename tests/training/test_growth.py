@@ -118,14 +118,14 @@ def test_a_run_whose_views_grow_plans_the_steps_that_it_does(
 ) -> None:
     """Where a small step costs more than its pixels say, as it does, nothing is left to correct."""
     views_take(lambda views: 1.0 if views.shape[-1] == 16 else 0.5, time, monkeypatch)
-    told = {**QUICK, "steps": None, "budget": "10m", "grow": "0.5:0.75", "out": str(tmp_path / "run")}
+    told = {**QUICK, "steps": None, "budget": "2m", "grow": "0.5:0.75", "out": str(tmp_path / "run")}
     run = selftaught.pretrain("sklearn:digits", **told)
-    assert run.recipe.steps == pytest.approx((600 - 30 - 5) / Work(HALF, 0.5).mean, rel=0.02)
+    assert run.recipe.steps == pytest.approx((120 - 6 - 5) / Work(HALF, 0.5).mean, rel=0.02)
     said = capsys.readouterr().err
     assert "steps instead of" not in said, said
     # Small steps done, and those left of both kinds, each with what it takes: until the end the time left is right.
     first = next(line for line in said.splitlines() if line.startswith("training: "))
-    assert first.startswith("training: 30 of 904 steps, 9m 10s left"), first
+    assert first.startswith("training: 30 of 176 steps, 1m 35s left"), first
 
 
 @pytest.mark.parametrize(
