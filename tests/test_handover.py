@@ -142,6 +142,8 @@ def planes(high: float = 255) -> list[np.ndarray]:
 
 def drawn_of(kind: str) -> Image.Image:
     """A picture of some kind of pixels."""
+    if kind == "grain":  # of the size of a view, and of the finest detail
+        return Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     if kind == "16 bits":
         return Image.fromarray(planes(4095)[1].astype(np.uint16))
     red, green, blue = (Image.fromarray(plane.astype(np.uint8)) for plane in planes())
@@ -155,6 +157,7 @@ def drawn_of(kind: str) -> Image.Image:
 
 
 EIGHT = {"stored": "uint8", "low": 0, "high": 255}
+KEPT = {**EIGHT, "canvas": (40, 40)}  # whatever the shape of an image, and larger than some
 SIXTEEN = {"stored": "uint16", "low": 0, "high": 4000, "top": 4095}
 
 
@@ -162,6 +165,8 @@ SIXTEEN = {"stored": "uint16", "low": 0, "high": 4000, "top": 4095}
     ("kind", "channels", "values"),
     [
         ("RGB", 3, EIGHT),
+        ("RGB", 3, KEPT),
+        ("grain", 3, KEPT),
         ("RGBA", 3, EIGHT),
         ("palette", 3, EIGHT),
         ("L", 3, EIGHT),
@@ -169,6 +174,7 @@ SIXTEEN = {"stored": "uint16", "low": 0, "high": 4000, "top": 4095}
         ("LA", 1, EIGHT),
         ("RGB", 1, EIGHT),
         ("16 bits", 1, SIXTEEN),
+        ("16 bits", 1, {**SIXTEEN, "canvas": (40, 52)}),
         ("L", 1, SIXTEEN),
     ],
 )

@@ -17,7 +17,7 @@ from selftaught.system.written import mark
 
 MADE_BY, KIND = "made_by", "export"  # what a file says of itself, among its metadata
 # Of a preparation that has them, there as JSON: all that tells how an image's values become what the network takes.
-OF_SAMPLES = ("channels", "size", "stored", "top", "ranged", "low", "high", "mean", "std")
+OF_SAMPLES = ("channels", "size", "canvas", "stored", "top", "ranged", "low", "high", "mean", "std")
 APPLIED = {"temperature", "mean", "deviation"}  # of what a classifier's scores mean, which the file does itself
 
 

@@ -70,6 +70,8 @@ def test_what_an_image_looks_like_depends_on_no_other_beside_it(tmp_path: Path) 
         assert "canvas" not in former.model_dump_json() and "canvas" in like.model_dump_json()  # by which digests go
         assert open_samples(alone, like=former).batch(np.arange(2))[0].shape[2:] == (16, 20)
         assert like.sized((32, 32)) == like and like.sized((96, 96)).canvas is None
+        told = f"resize it to {canvas[0]} x {canvas[1]} whatever its shape"
+        assert told in like.recipe() and "whatever its shape" not in former.recipe()
 
 
 def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
