@@ -30,8 +30,10 @@ class Run(Shown, RunFolder):
     def encoder(self) -> "Encoder":
         """The pre-trained encoder, in eval mode."""
         from selftaught.run.export import load_encoder
+        from selftaught.system import generators
 
-        return load_encoder(self.folder, module=self.module)
+        with generators.kept("encoder"):
+            return load_encoder(self.folder, module=self.module)
 
     def evaluate(self, train: Any, test: Any = None, **options: Any) -> "Evaluation":
         """Judge the encoder on labelled images, as `pretrain` takes them; options as of `selftaught evaluate`."""
