@@ -21,6 +21,7 @@ from torch import nn
 
 from selftaught.commands.actions import pretrain
 from selftaught.contracts import modality
+from selftaught.data.sources.wrapped import on_the_host
 from selftaught.data.tables.columns import Named
 from selftaught.methods.handed import handed
 from selftaught.run.export import load_encoder
@@ -154,6 +155,10 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """X as it can be opened: a name, images or rows of numbers. Raises ValueError, TypeError and DataError."""
         if isinstance(X, str | os.PathLike):
             return os.fspath(X)
+        if hasattr(
+            X, "detach"
+        ):  # a tensor, of which neither numpy nor scikit-learn take one with gradients, or a GPU's
+            X = on_the_host(X)  # noqa: N806
         if _dimensions(X) not in (3, 4):
             least = 2 if learn else 1
             rows = validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)

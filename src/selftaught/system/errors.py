@@ -97,6 +97,13 @@ def is_of_the_path(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in OF_THE_PATH
 
 
+def exit_code_of(error: BaseException) -> int:
+    """The exit code that an error ends a process with."""
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
+    return getattr(error, "exit_code", 1)
+
+
 def memory_full(error: BaseException) -> MemoryFull:
     """What an error of torch's or Python's says of memory, in its first line."""
     return MemoryFull(f"out of memory: {str(error).partition(chr(10))[0] or 'none left'}")
