@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.system import devices as devices
     from selftaught.system import distributed as distributed
     from selftaught.system import randomness as randomness
+    from selftaught.system.errors import Interrupted as Interrupted
     from selftaught.system.errors import UsageError as UsageError
     from selftaught.system.precision import precise as precise
     from selftaught.system.saying import quiet as quiet

@@ -178,6 +178,11 @@ def test_a_stored_encoder_gives_the_same(digits: tuple[np.ndarray, np.ndarray], 
     assert np.array_equal(joblib.load(buffer).transform(digits[0]), fitted.transform(digits[0]))
 
 
+def test_a_tensor_may_have_gradients() -> None:
+    rows = torch.from_numpy(load_wine().data).requires_grad_()
+    assert np.array_equal(rows_encoder().fit_transform(rows), rows_encoder().fit_transform(rows.detach().numpy()))
+
+
 def test_missing_values_are_taken_and_infinite_ones_refused() -> None:
     rows = load_wine().data.copy()
     rows[::7, 3] = np.nan

@@ -64,6 +64,8 @@ def test_what_is_no_sample_is_told(
 ) -> None:
     with pytest.raises(DataError, match=r"--like d/1\.png is no sample of pictures, whose first is a/0\.png"):
         selftaught.find(looking, pictures, "d/1.png")
+    with pytest.raises(UsageError, match=r"--like cannot be .*: at least 1 is needed$"):
+        selftaught.find(looking, pictures, [])
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(DataError, match=r"notes\.txt"):
         selftaught.find(looking, pictures, tmp_path / "notes.txt")

@@ -136,6 +136,10 @@ def faces(folder: Path) -> Iterator[tuple[str, Any]]:
     yield "array", PIXELS
     yield "tensor", torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
     yield "paths", sorted(folder.iterdir())
+    names = [str(path) for path in sorted(folder.iterdir())]
+    yield "an array of paths", np.array(names)
+    yield "an array of objects", np.array(names, dtype=object)
+    yield "a column of pyarrow", pa.array(names)
     yield "pictures", pictures
     yield "arrays", list(PIXELS)
     yield "bytes", Listed(stored)
@@ -324,14 +328,55 @@ def test_what_is_broken_is_set_aside_and_what_cannot_be_is_refused() -> None:
         (pair, "7", r"--column 7 is no part of the items of listed; they have 0, 1"),
         (Listed([3, 4]), None, "gives int, and samples are images"),
         (PIXELS, "x", "--column x: array has no columns"),
+        (
+            Frame({"path": ["a.png"], "y": [1]}),
+            None,
+            "frame is a table: say which of path, y holds the images with --co",
+        ),
+        (pa.table({"path": ["a.png"], "y": [1]}), None, "table is a table: say which of path, y holds the images"),
     ]
     for data, column, said in refused:
         with pytest.raises(UsageError, match=said), handed(data, column) as named:
             open_source(named, column=column)
     with handed([np.zeros((4, 4), np.int64)] * 2) as named, pytest.raises(DataError, match="floating point, not int64"):
         open_samples(named)
+    for none in (PIXELS[:0], PIXELS[:0, ..., 0]):
+        with handed(none) as named, pytest.raises(DataError, match=r"^array holds no images$"):
+            open_source(named)
     with pytest.raises(UsageError, match="given in Python"):
         open_source("python:array")
+
+
+class Lazy:
+    """The face of a lazy frame of polars, which is no table yet, and warns whoever asks it for columns."""
+
+    @property
+    def columns(self) -> Any:
+        raise AssertionError("asked for columns")
+
+
+def test_a_lazy_frame_is_refused_without_a_warning() -> None:
+    with pytest.raises(UsageError, match="data cannot be of type Lazy"), handed(Lazy()):
+        pass
+
+
+def test_values_of_another_kind_than_the_encoders_are_told_alike_however_they_come() -> None:
+    said = r" holds values up to 1, the encoder takes 0 to 255: scale them alike$"
+    like = open_samples(PIXELS).preparation
+    fractions = np.linspace(0, 1, PIXELS.size, dtype=np.float32).reshape(PIXELS.shape)
+    tensors = torch.from_numpy(fractions).permute(0, 3, 1, 2)
+    for data in (fractions, list(fractions), TensorDataset(tensors, torch.arange(COUNT))):
+        for tolerance in (0.01, 1.0):
+            with handed(data) as named, pytest.raises(DataError, match=said):
+                open_samples(named, like=like, tolerance=tolerance)
+    with handed(list(PIXELS)) as named, pytest.raises(DataError, match="up to 255, the encoder takes 0 to 1: scale"):
+        open_samples(named, like=open_samples(fractions).preparation)
+    some = [*PIXELS, fractions[0]]
+    with (
+        handed(some) as named,
+        pytest.raises(DataError, match=r"1 of 25 images in list cannot be used.*24: holds meas"),
+    ):
+        open_samples(named, like=like)
 
 
 def test_many_channels_and_fractions_are_kept() -> None:

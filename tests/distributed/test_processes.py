@@ -230,9 +230,13 @@ def test_a_process_that_is_killed_ends_the_other_and_is_named(rank: int, tmp_pat
     cause = f"process {rank} of 2 was ended by SIGKILL"
     assert cause in said.splitlines()[-1]
     assert cause in (tmp_path / "run" / "run.log").read_text().splitlines()[-1]
-    assert checkpoint.load_newest(tmp_path / "run" / "checkpoints")[1]["step"] >= 5
-    status = selftaught.Run.open(tmp_path / "run").status  # whoever is left writes it
-    assert status["state"] == "failed" and cause in status["reason"]
+    kept = checkpoint.load_newest(tmp_path / "run" / "checkpoints")[1]["step"]
+    run = selftaught.Run.open(tmp_path / "run")  # whoever is left writes its status
+    assert kept >= 5 and run.status["state"] == "failed" and cause in run.status["reason"]
+    told = f"{cause}; step {kept:,} is kept: add --resume to go on"
+    assert told in run.status["reason"] and told in said.splitlines()[-1]
+    if rank:  # the leader has every step that was taken
+        assert kept >= run.metrics()[-1]["step"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")

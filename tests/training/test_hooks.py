@@ -1,5 +1,7 @@
 """What somebody's own code hears of a run in Python, and the run as a loop."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import selftaught
 from selftaught.data.images.samples import open_samples
 from selftaught.run.folder import RunFolder
 from selftaught.system import randomness
-from selftaught.system.errors import Interrupted, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.training.own_views import views_of
 from tests.clocks import held
 from tests.networks import HALVED
@@ -68,6 +70,12 @@ def test_what_a_function_raises_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="enough"):
         selftaught.pretrain(PIXELS, out=tmp_path / "run", on_step=enough, on_end=ends.append, **FAST)
     assert [end["state"] for end in ends] == ["failed"]
+    for left, code in (("bye", 1), (3, 3)):
+        leave: Any = partial(leaves, left)
+        with pytest.raises(SystemExit):
+            selftaught.pretrain(PIXELS, out=tmp_path / f"left-{code}", on_step=leave, **FAST)
+        status = RunFolder.open(tmp_path / f"left-{code}").status
+        assert (status["state"], status["reason"], status["exit_code"]) == ("failed", f"SystemExit: {left}", code)
     with pytest.raises(UsageError, match=r"--devices 2 starts processes, which know .* no functions of yours"):
         selftaught.pretrain(PIXELS, out=tmp_path / "b", on_step=enough, devices=2, device="cpu", **FAST)
 
@@ -91,7 +99,7 @@ def test_a_loop_that_is_left_goes_on_from_its_last_step(plain: Any, tmp_path: Pa
     assert seen + [step.step for step in rest] == [1, 2, 3, 4]
     assert torch.equal(weights(rest.run), weights(plain))
     stopped = selftaught.steps(PIXELS, out=tmp_path / "b", on_step=refuse, **FAST)
-    with pytest.raises(Interrupted, match="by hand"):
+    with pytest.raises(selftaught.Interrupted, match="by hand"):
         next(stopped)
 
 
@@ -176,9 +184,15 @@ def test_what_is_of_another_type_is_refused_before_anything_is_made(tmp_path: Pa
     with pytest.raises(UsageError, match="--views cannot be 'strong'"):
         selftaught.preview(PIXELS, views="strong", out=tmp_path / "p.png")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="a run cannot be of type NoneType: give its folder"):
+        selftaught.Run.open(None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a run cannot be of type NoneType: give its folder"):
         selftaught.evaluate(None, PIXELS)  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())
 
 
+def leaves(code: Any, step: Any) -> None:
+    sys.exit(code)
+
+
 def refuse(step: Any) -> None:
-    raise Interrupted("by hand")
+    raise selftaught.Interrupted("by hand")

@@ -279,7 +279,8 @@ def test_resume_without_a_run_starts_at_0_and_says_so(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = selftaught.pretrain(photos, out=str(tmp_path / "run"), resume=True, **QUICK)
-    assert "nothing to resume" in capsys.readouterr().err and run.status["steps"] == 3
+    said = capsys.readouterr().err
+    assert "nothing to resume" in said and run.status["steps"] == 3 and said.count("starting at step 0") == 1
 
 
 def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,13 @@ from torch import nn
 
 from selftaught.commands.actions import pretrain
 from selftaught.contracts import modality
+from selftaught.data.sources.wrapped import on_the_host
 from selftaught.data.tables.columns import Named
 from selftaught.methods.handed import handed
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
+from selftaught.system import generators
 from selftaught.system.errors import DataError, Interrupted, UsageError
 from selftaught.system.interruption import stopping
 from selftaught.system.saying import quietly
@@ -84,8 +86,8 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Teach an encoder from X; labels may be given, as a pipeline does, and are not looked at."""
         for name in ("n_features_in_", "feature_names_in_"):  # of rows that it was fitted to before
             self.__dict__.pop(name, None)
-        seen = nullcontext() if self.verbose else quietly()
-        with _refusing_as_scikit_learn(), seen, handed(self.method) as method:
+        seen, turn = nullcontext() if self.verbose else quietly(), generators.kept("fit", waits=True)
+        with _refusing_as_scikit_learn(), turn, seen, handed(self.method) as method:
             data = self._checked(X, learn=True)
             array = None if isinstance(data, str) else data
             recipe = self._recipe(_described(data), method)
@@ -109,7 +111,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
         """The encoder's features (N, dim) of X, which is of the kind that it was fitted to."""
         check_is_fitted(self)
-        with _refusing_as_scikit_learn(), quietly():
+        with _refusing_as_scikit_learn(), generators.kept("transform"), quietly():
             data = self._checked(X, learn=False)
             kind, given = modality.named(self.encoder_.preparation.modality), modality.of(data)
             if given is not kind:
@@ -153,6 +155,10 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """X as it can be opened: a name, images or rows of numbers. Raises ValueError, TypeError and DataError."""
         if isinstance(X, str | os.PathLike):
             return os.fspath(X)
+        if hasattr(
+            X, "detach"
+        ):  # a tensor, of which neither numpy nor scikit-learn take one with gradients, or a GPU's
+            X = on_the_host(X)  # noqa: N806
         if _dimensions(X) not in (3, 4):
             least = 2 if learn else 1
             rows = validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)

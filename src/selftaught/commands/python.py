@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from selftaught.commands.stepping import Steps
 from selftaught.commands.table import carried_out
@@ -27,11 +27,21 @@ if TYPE_CHECKING:
 class Run(Shown, RunFolder):
     """A run folder; see the design for its layout. It can be moved and opened without this package."""
 
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """An existing run. Raises UsageError of what is none."""
+        if not isinstance(folder, str | Path):
+            way = "give its folder, or what pretrain returns"
+            raise UsageError(f"a run cannot be of type {type(folder).__name__}: {way}")
+        return super().open(folder)
+
     def encoder(self) -> "Encoder":
         """The pre-trained encoder, in eval mode."""
         from selftaught.run.export import load_encoder
+        from selftaught.system import generators
 
-        return load_encoder(self.folder, module=self.module)
+        with generators.kept("encoder"):
+            return load_encoder(self.folder, module=self.module)
 
     def evaluate(self, train: Any, test: Any = None, **options: Any) -> "Evaluation":
         """Judge the encoder on labelled images, as `pretrain` takes them; options as of `selftaught evaluate`."""
@@ -170,11 +180,7 @@ def _parted(views: Any) -> tuple[dict[str, Any], Any]:
 
 
 def _opened(run: Any) -> "Run":
-    if isinstance(run, Run):
-        return run
-    if not isinstance(run, str | Path):
-        raise UsageError(f"a run cannot be of type {type(run).__name__}: give its folder, or what pretrain returns")
-    return Run.open(run)
+    return run if isinstance(run, Run) else Run.open(run)
 
 
 def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:

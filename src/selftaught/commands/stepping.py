@@ -94,6 +94,9 @@ class _Channel:
         self.made.put(made)
 
     def _given(self, step: "Step") -> None:
-        self.made.put(step)
-        if not self.wanted.get():
-            raise Interrupted(f"stopped by the loop at step {step.step:,}; resume=True goes on")
+        from selftaught.system import generators  # which imports torch
+
+        with generators.lent():
+            self.made.put(step)
+            if not self.wanted.get():
+                raise Interrupted(f"stopped by the loop at step {step.step:,}; resume=True goes on")

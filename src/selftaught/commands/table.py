@@ -29,6 +29,7 @@ class Command:
     example: str = ""  # of what to type, for the help
     another: str = ""  # likewise, where one does not show the half of it
     goes_on: bool = False  # whether its function is given what answers, as it goes on after that
+    seeds: bool = False  # whether it trains or judges, for which torch's generators are seeded
 
     @property
     def recipe(self) -> "type[Recipe]":
@@ -51,9 +52,11 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
     from selftaught.data.sources.handed import handed
     from selftaught.methods.handed import handed as method_handed
     from selftaught.run.recipes.fields import Mark
+    from selftaught.system import generators
 
     row = COMMANDS[name]
     with ExitStack() as until_done:
+        until_done.enter_context(generators.kept(name, row.seeds))
         held = {field: values[field] for field in row.recipe.marked(Mark.DATA) if field in values}
         names = {
             field: until_done.enter_context(handed(one, values.get("column"), facts=field == "metadata"))
@@ -119,6 +122,7 @@ _ROWS = (
         "data",
         "commands.actions",
         "parts",
+        seeds=True,
         example="selftaught pretrain photos/ --method simclr --encoder resnet18 --budget 30m --out runs/photos",
     ),
     Command(
@@ -127,6 +131,7 @@ _ROWS = (
         "run",
         "judging.evaluate",
         "tuning",
+        seeds=True,
         example="selftaught evaluate runs/photos --train labelled/ --probe knn,linear --labels 5,100%",
     ),
     Command(
@@ -135,6 +140,7 @@ _ROWS = (
         "data",
         "commands.actions",
         "encoders",
+        seeds=True,
         example="selftaught compare photos/ --methods simclr,mae,rotation --budget 20m --train labelled/",
     ),
     Command(
@@ -143,6 +149,7 @@ _ROWS = (
         "run labelled",
         "judging.transfer",
         "tuning",
+        seeds=True,
         example="selftaught finetune runs/photos labelled/ --out runs/birds",
     ),
     Command(

@@ -23,7 +23,7 @@ from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning
 from selftaught.run.recipes import Predict
-from selftaught.system import outputs
+from selftaught.system import generators, outputs
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of, unmoved
 from selftaught.system.errors import UsageError
@@ -149,7 +149,7 @@ def predict(
         raise UsageError("--how link says how files are sorted: it needs --move-into")
     given: dict[str, Any] = {"every": every, "limit": limit, "column": column, "sort": sort, "threshold": threshold}
     given |= {"how": how, "classifier": folder, "out": out, "move_into": move_into, "overwrite": overwrite}
-    with handed(data, column) as named, unmoved(module):
+    with generators.kept("predict"), handed(data, column) as named, unmoved(module):
         asked = _Asked.parse({**given, "data": named})
         if asked.move_into is not None:
             refuse_target(asked.move_into, asked.data)

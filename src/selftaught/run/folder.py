@@ -17,7 +17,7 @@ from selftaught.run.claim import OwnedFolder
 from selftaught.run.layout import ALL, owned, refuse_classifier
 from selftaught.run.recipes import Pretrain
 from selftaught.run.records import BadStep, Line, Replaced, Status
-from selftaught.system.errors import DivergedError, Interrupted, UsageError
+from selftaught.system.errors import DivergedError, Interrupted, UsageError, exit_code_of
 from selftaught.system.files import append_line, folder_of, spared, write_json
 from selftaught.system.lines import keep_lines
 from selftaught.system.ownership import manifest_of, odd
@@ -108,8 +108,8 @@ class RunFolder(OwnedFolder):
         except DivergedError as error:
             self.set_status("diverged", str(error), error.exit_code, **about)
             raise
-        except Exception as error:
-            self.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1), **about)
+        except BaseException as error:  # of all kinds: somebody's own function may leave by sys.exit
+            self.set_status("failed", f"{type(error).__name__}: {error}", exit_code_of(error), **about)
             raise
         self.set_status("done", "", 0, **about, **result)
 

@@ -182,6 +182,8 @@ def problem(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "int_parsing" and as_number(str(first["input"])) is not None:  # such as 1e9
         return "a whole number is written in digits alone"
+    if first["type"] == "too_short":
+        return f"at least {first['ctx']['min_length']} is needed"
     line = str(first["msg"]).removeprefix("Value error, ")
     return line[0].lower() + line[1:]
 

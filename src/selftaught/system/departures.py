@@ -26,15 +26,15 @@ def is_of_a_connection(error: Exception) -> bool:
     return LOST.search(f"{type(error).__name__} {error}") is not None
 
 
-def say_ended(store: Store, rank: int, line: str, code: int) -> None:
-    """Note, unless somebody else was first, that a process has ended the work of all."""
-    store.compare_set("ended", "", json.dumps({"rank": rank, "line": line, "code": code}))
+def say_ended(store: Store, rank: int, line: str, code: int, gone: bool = False) -> None:
+    """Note, unless somebody else was first, that a process has ended the work of all; `gone`: see CompanionError."""
+    store.compare_set("ended", "", json.dumps({"rank": rank, "line": line, "code": code, "gone": gone}))
 
 
 def ended(store: Store) -> CompanionError:
     """What has been noted."""
     told = json.loads(store.get("ended"))
-    return CompanionError(told["line"], told["rank"], told["code"])
+    return CompanionError(told["line"], told["rank"], told["code"], told["gone"])
 
 
 def lost(store: Store, rank: int, count: int, hosts: Sequence[str], complaint: str) -> CompanionError:
@@ -48,7 +48,8 @@ def lost(store: Store, rank: int, count: int, hosts: Sequence[str], complaint: s
             time.sleep(PAUSE)
         silent = [other for other in range(count) if not store.check([f"complained/{other}"])]
         if silent:
-            words = "does not answer" if "imed out" in complaint else "has gone without a word"
-            return CompanionError(f"{called(silent[0], count, hosts)} {words}: {complaint}", silent[0], 1)
+            gone = "imed out" not in complaint
+            words = "has gone without a word" if gone else "does not answer"
+            return CompanionError(f"{called(silent[0], count, hosts)} {words}: {complaint}", silent[0], 1, gone)
         return CompanionError(f"the processes cannot reach one another: {complaint}", 0, 1)
     return CompanionError(f"{called(0, count, hosts)} cannot be reached: {complaint}", 0, 1)  # where the store is

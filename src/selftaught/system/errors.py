@@ -73,12 +73,13 @@ class Unreachable(Interrupted):
 class CompanionError(SelftaughtError):
     """Another of the processes that work together has ended, or does not answer: `rank` is its number.
 
-    The exit code is the one it has ended with.
+    The exit code is the one it has ended with. `gone`: whether it was ended from outside, by no error of its own, so
+    that the same work goes on without a change.
     """
 
-    def __init__(self, line: str, rank: int, exit_code: int) -> None:
+    def __init__(self, line: str, rank: int, exit_code: int, gone: bool = False) -> None:
         super().__init__(line)
-        self.rank, self.exit_code = rank, exit_code
+        self.rank, self.exit_code, self.gone = rank, exit_code, gone
 
 
 def is_of_the_disk(error: BaseException) -> bool:
@@ -94,6 +95,13 @@ def remedy(error: OSError) -> str:
 def is_of_the_path(error: BaseException) -> bool:
     """Whether a file cannot be where somebody wants it."""
     return isinstance(error, OSError) and error.errno in OF_THE_PATH
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code that an error ends a process with."""
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
+    return getattr(error, "exit_code", 1)
 
 
 def memory_full(error: BaseException) -> MemoryFull:

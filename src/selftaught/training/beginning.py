@@ -100,7 +100,8 @@ def _restore(job: Job, run: RunFolder, circle: Circle) -> int:
     """Put the newest whole checkpoint back, in every process; the step it was made at."""
     held = processes.led(lambda: [path.name for path in checkpoint.steps(run.checkpoints)])
     if not held:
-        say(f"no checkpoint in {printable(run.folder)} yet: starting at step 0")
+        if (run.folder / "recipe.yaml").exists():  # of a run that there is: of none it was said before
+            say(f"no checkpoint in {printable(run.folder)} yet: starting at step 0")
         if processes.leads():
             run.forget_metrics_after(0)
         return 0

@@ -91,7 +91,8 @@ class _Company:
 
     def note(self, rank: int, code: int) -> None:
         """Let the others know that a process has ended, unless it has said so itself."""
-        departures.say_ended(self.store, rank, _said(rank, self.count, code), code if code > 0 else 1)
+        line, by_signal = _said(rank, self.count, code), code < 0
+        departures.say_ended(self.store, rank, line, 1 if by_signal else code, by_signal)
 
 
 def _said(rank: int, count: int, code: int) -> str:
@@ -166,8 +167,13 @@ def _end(running: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _error(code: int, rank: int, count: int, folder: Path) -> SelftaughtError:
-    """What a process ended with, in its own last words where it had any."""
-    line = _said(rank, count, code)
+    """What a process ended with, in its own last words where it had any, or in another's, who says what is kept."""
+    line = _last_words(rank, folder) or _said(rank, count, code)
+    others = (_last_words(other, folder) for other in range(count) if other != rank)
+    return KINDS.get(code, SelftaughtError)(next((words for words in others if line in words), line))
+
+
+def _last_words(rank: int, folder: Path) -> str:
     with suppress(OSError, ValueError, KeyError):
-        line = json.loads((folder / f"{rank}.json").read_text(encoding="utf-8"))["line"]
-    return KINDS.get(code, SelftaughtError)(line)
+        return str(json.loads((folder / f"{rank}.json").read_text(encoding="utf-8"))["line"])
+    return ""

@@ -10,7 +10,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
 from selftaught.methods import registry
-from selftaught.run import checkpoint
+from selftaught.run import checkpoint, steps
 from selftaught.run.export import encoder_about
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.layout import LOG
@@ -49,6 +49,7 @@ from selftaught.training.starting import keeping, normalised, taking_over, taugh
 from selftaught.training.usual import chosen_as_usual
 
 NO_HOOKS = Hooks()
+GOES_ON = "add --resume to go on"
 
 
 def pretrain(
@@ -139,17 +140,24 @@ def _accompany(job: Job, run: RunFolder, stop: Stop, pace: Pace) -> None:
                 _fit(job, run, pace, Fellow(job, run, stop, start))
                 processes.heard()  # that all is written
     except CompanionError as error:
-        if error.rank == 0 and processes.rank() == 1:
-            _speak_for_the_leader(run, error)
-        raise
+        if error.rank != 0 or processes.rank() != 1:
+            raise
+        raise _speaking_for_the_leader(run, error) from error
 
 
-def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
-    """Write down how the run ended, unless the leader has, or lives to do so: it holds the run's lock till then."""
+def _speaking_for_the_leader(run: RunFolder, error: CompanionError) -> SelftaughtError:
+    """Write down how the run ended, unless the leader has, or lives to do so: it holds the run's lock till then.
+
+    The error that says so, and which step is kept.
+    """
+    last: SelftaughtError = error
     with suppress(UsageError), only_writer(run.folder), writing_to(run.folder / LOG):
         if run.status.get("state", "running") == "running":
-            run.set_status("failed", str(error), error.exit_code)
-            say(f"error: {error}")
+            if error.gone and (saved := checkpoint.steps(run.checkpoints)):
+                last = _with_kept(error, steps.order(saved[-1])[0], GOES_ON)
+            run.set_status("failed", str(last), last.exit_code)
+            say(f"error: {last}")
+    return last
 
 
 def _read(command: Pretrain) -> dict[str, object]:
@@ -257,19 +265,25 @@ def _fit(job: Job, run: RunFolder, pace: Pace, follower: Follower | Fellow) -> N
         choose, patience = job.recipe.choose, job.recipe.patience
         say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
     except (OutOfMemory, Unreachable, CompanionError) as error:
-        if isinstance(follower, Follower) and error.exit_code in (OutOfMemory.exit_code, Unreachable.exit_code):
+        passing = error.exit_code in (OutOfMemory.exit_code, Unreachable.exit_code) or getattr(error, "gone", False)
+        if passing and isinstance(follower, Follower):
             raise _cut_short(error, follower, batch) from error
         raise
 
 
 def _cut_short(error: SelftaughtError, follower: Follower, batch: int) -> SelftaughtError:
-    """What to say of a step for which memory or samples were missing; the one before is saved, where that can be."""
+    """What to say of a step that lacked memory, samples or a process; the one before is saved, where that can be."""
     kept = follower.step if follower.rescue() else follower.keeping.saved
-    way = "add --resume to go on"
+    way = GOES_ON
     if error.exit_code == OutOfMemory.exit_code:
         smaller = f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
         way = f"free some memory and add --resume, or start anew with {smaller}"
+    return _with_kept(error, kept, way)
+
+
+def _with_kept(error: SelftaughtError, kept: int, way: str) -> SelftaughtError:
+    """The error, which also says what step is kept, and how to go on from there."""
     words = f"{error}; step {kept:,} is kept: {way}"
     if isinstance(error, CompanionError):
-        return CompanionError(words, error.rank, error.exit_code)
+        return CompanionError(words, error.rank, error.exit_code, error.gone)
     return OutOfMemory(words) if isinstance(error, OutOfMemory) else type(error)(words)

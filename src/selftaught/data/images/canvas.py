@@ -165,9 +165,7 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
     levels = image.dtype in (np.uint8, np.uint16)
     if not levels and canvas.dtype.kind == "u":
         if not canvas.stretched:
-            raise DecodeError(
-                f"holds measured values, signed or with fractions, and the others levels ({canvas.dtype})"
-            )
+            raise DecodeError(MEASURED)
         image = _by_own_range(image)
     if image.dtype == np.uint8 and canvas.dtype.kind == "f":
         raise DecodeError(LEVELS)

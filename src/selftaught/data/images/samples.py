@@ -30,7 +30,14 @@ from selftaught.data.images.nvjpeg import CUDA, OPTION, card
 from selftaught.data.images.pages import paged
 from selftaught.data.images.preparation import CHUNK, Preparation, preparation_of
 from selftaught.data.images.sampling import PROBED, Looking, examples_of, most_are_bands
-from selftaught.data.images.telling import refuse_broken, tell_cut, tell_depths, tell_remarks, unread
+from selftaught.data.images.telling import (
+    refuse_broken,
+    refuse_other_values,
+    tell_cut,
+    tell_depths,
+    tell_remarks,
+    unread,
+)
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, picked
 from selftaught.data.replacing import Replacing
@@ -44,7 +51,6 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
-OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
 MADE_AS = "3"  # another number where the same bytes give other pixels than an earlier version of this code made
 
@@ -143,7 +149,8 @@ def open_samples(
     wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, unheld=bool(looking), named=data, **how)
     rows: Any = wanted.rows
     tried = rows[looking.sampled.rows] if looking else rows
-    refuse = partial(refuse_broken, source.name, len(tried), tolerance, bool(looking))
+    seen: list[Pixels] = []  # examples
+    refuse = partial(refuse_broken, source.name, len(tried), tolerance, bool(looking), like, seen)
     storage: Storage
     kept: Any = slice(None)
     quarantined: Failures = []
@@ -154,13 +161,13 @@ def open_samples(
         places: Any = rows[kept]
         limits = (0.0, WHITE[str(type_of(source.dtype))]) if way.range == "each" else None
         values = Values(type_of(source.dtype) if limits else source.dtype, None, own=bool(limits))
-        seen = [values(storage.take(places[:PROBED])[0])]
+        seen += [values(storage.take(places[:PROBED])[0])]
         white = limits and round(limits[1])
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
             examples = examples_of(source, tried, way, refuse, progress)
-            seen = [example.pixels for example in examples]
+            seen += [example.pixels for example in examples]
             whole = 2 * sum(example.scaled for example in examples) > len(examples)
             canvas = canvas_for(
                 seen, size or (like.size if like else None), like, native, WHOLE if whole else None, device
@@ -285,14 +292,4 @@ def _refuse_unlike(name: str, images: Images, like: Preparation) -> None:
     if channels != like.channels and {channels, like.channels} != {1, 3}:
         raise DataError(f"{name} has {channels} channels, the encoder takes {like.channels}")
     pixels = images.storage.take(images.rows[:PROBED])[0]
-    _refuse_other_values(name, images.values(pixels), like)
-
-
-def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
-    """Values of quite another range, such as [0, 1] for [0, 255], would all look the same to the encoder."""
-    top, span = float(pixels.max()), like.high - like.low
-    eight_bit = pixels.dtype == np.uint8 and (like.low, like.high) == (0, 255)  # black is black
-    if not eight_bit and not span / OTHER_RANGE <= top - like.low <= span * OTHER_RANGE:
-        raise DataError(
-            f"{name} holds values up to {top:g}, the encoder takes {like.low:g} to {like.high:g}: scale them alike"
-        )
+    refuse_other_values(name, images.values(pixels), like)

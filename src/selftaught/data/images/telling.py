@@ -2,21 +2,23 @@
 
 import numpy as np
 
-from selftaught.data.images.canvas import Pixels, Values
+from selftaught.data.images.canvas import LEVELS, MEASURED, Pixels, Values
 from selftaught.data.images.decoded import Span
 from selftaught.data.images.overlooked import missing, overlooked, remarked
-from selftaught.data.images.preparation import brightest
+from selftaught.data.images.preparation import Preparation, brightest
 from selftaught.data.sources.arrays import NOT_FINITE
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.storage import Failures, Work
-from selftaught.system.errors import BrokenData
+from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 NAMED = 3  # of the broken images, in an error
 FAR = 4  # times: so much of the range of 16 bits may be unused by chance
+OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 MUCH = 0.5  # of all values, beyond a range that was asked for
+OF_OTHERS = {MEASURED, LEVELS}  # why an image that was decoded has no place, where the others are of another kind
 
 
 def tell_remarks(name: str, work: Work) -> None:
@@ -62,12 +64,39 @@ def unread(source: Encoded) -> Failures:
     return [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
 
 
-def refuse_broken(name: str, count: int, tolerance: float, sampled: bool, failed: Failures) -> None:
-    """Raise BrokenData where too many of `count` images, which may be a sample, cannot be decoded, or used."""
-    if too_many(failed, count, tolerance):
-        verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
-        things = f"images{' looked at' * sampled} in {printable(name)}"
-        raise BrokenData(counted(things, verb, count, tolerance, failed), name, failed)
+def refuse_broken(
+    name: str,
+    count: int,
+    tolerance: float,
+    sampled: bool,
+    like: Preparation | None,
+    seen: list[Pixels],
+    failed: Failures,
+) -> None:
+    """Raise BrokenData where too many of `count` images, which may be a sample, cannot be decoded, or used.
+
+    like: of an encoder; where no image is of the kind that it takes, what they are is told by those `seen`.
+    """
+    if not too_many(failed, count, tolerance):
+        return
+    if like and seen and len(failed) == count and {reason for _, reason in failed} <= OF_OTHERS:
+        raise _other_values(name, max(float(image.max()) for image in seen), like)
+    verb = "used" if failed[0][1] in {NOT_FINITE, *OF_OTHERS} else "decoded"  # they are pixels already
+    things = f"images{' looked at' * sampled} in {printable(name)}"
+    raise BrokenData(counted(things, verb, count, tolerance, failed), name, failed)
+
+
+def refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
+    """Values of quite another range, such as [0, 1] for [0, 255], would all look the same to the encoder."""
+    top, span = float(pixels.max()), like.high - like.low
+    eight_bit = pixels.dtype == np.uint8 and (like.low, like.high) == (0, 255)  # black is black
+    if not eight_bit and not span / OTHER_RANGE <= top - like.low <= span * OTHER_RANGE:
+        raise _other_values(name, top, like)
+
+
+def _other_values(name: str, top: float, like: Preparation) -> DataError:
+    taken = f"the encoder takes {like.low:g} to {like.high:g}"
+    return DataError(f"{printable(name)} holds values up to {top:g}, {taken}: scale them alike")
 
 
 def too_many(failed: Failures, count: int, tolerance: float) -> bool:

@@ -86,6 +86,8 @@ class Arrays(Source):
         file: tuple[str, os.stat_result] | None = None,
     ) -> None:
         """`file`: what tells where the images are, and the file as it was before it was read."""
+        if images.shape[:1] == (0,):
+            raise DataError(f"{name} holds no images")
         if images.ndim == 3:
             if images.shape[2] <= CHANNELS < images.shape[0]:
                 count, height, width = images.shape

@@ -23,6 +23,7 @@ from selftaught.system.text import printable
 
 MARK = IN_PYTHON
 CHANNELS = 4  # of an image, at most, where a tensor is thought to have them last
+ITEMS = "OUT"  # kinds of arrays whose cells are paths or whole images, and not numbers
 NAMES = {"ndarray": "array"}  # of types, where another word is better known
 
 
@@ -109,13 +110,19 @@ def is_rows(name: str) -> bool:
 def is_table(data: Any) -> bool:
     """Whether an object has columns by name, as those of pandas, polars and pyarrow; not data sets of Hugging Face."""
     named = isinstance(getattr(data, "features", None), Mapping)  # and no column that is called so
-    return hasattr(data, "columns") and hasattr(data, "shape") and not named
+    # The shape first: one of polars that is lazy has none, and warns where it is asked for columns.
+    return hasattr(data, "shape") and hasattr(data, "columns") and not named
+
+
+def columns_of(table: Any) -> list[Any]:
+    """What the columns of such an object are called, which need not be text."""
+    own = getattr(table, "column_names", None)  # of pyarrow; of pandas a column that is called so
+    return own if isinstance(own, list) else list(table.columns)
 
 
 def cells_of(table: Any) -> dict[str, list[Any]]:
     """The columns of such an object by name, None for what is missing. Raises UsageError for two of one name."""
-    own = getattr(table, "column_names", None)  # of pyarrow; of pandas a column that is called so
-    own = own if isinstance(own, list) else table.columns
+    own = columns_of(table)
     names = [str(name) for name in own]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"the table has two columns named '{printable(twice)}'")
@@ -182,7 +189,7 @@ def _usable(data: Any, column: str | None) -> Any:
     if hasattr(data, "detach"):
         return _of_tensor(on_the_host(data))
     if isinstance(data, np.ndarray):
-        return on_the_host(data)
+        return data.tolist() if data.ndim == 1 and data.dtype.kind in ITEMS else on_the_host(data)
     if hasattr(data, "tocsr"):
         raise UsageError(f"data cannot be sparse, as this {type(data).__name__} is: give its toarray()")
     if isinstance(data, Mapping):
@@ -194,6 +201,8 @@ def _usable(data: Any, column: str | None) -> Any:
         raise UsageError(f"data cannot be of type {type(data).__name__}{lacks * hasattr(data, '__iter__')}: {wanted}")
     if not len(data):
         raise UsageError(f"data cannot be a {type(data).__name__} of length 0")
+    if hasattr(data, "to_pylist"):  # a column of pyarrow, whose cells are its own
+        return _listed(data)
     return list(data) if hasattr(data, "iloc") else data  # a column is asked for labels of rows, and not for places
 
 

@@ -17,7 +17,7 @@ from selftaught.data.sources.contents import SIZE, Contents, stamps_of
 from selftaught.data.sources.encoded import Encoded, Labels, Stored, parts_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
-from selftaught.data.sources.handed import MARK, Handed, held
+from selftaught.data.sources.handed import MARK, Handed, columns_of, held, is_table
 from selftaught.data.sources.labels import NO_LABEL, known_labels, label_cells, label_in_python, labels_among
 from selftaught.data.sources.remote import listed
 from selftaught.data.sources.shards import PARQUET, TAR, of_files, open_shards
@@ -45,6 +45,9 @@ OPENS = {MARK: open_handed}
 
 
 def _source(given: Handed, label_column: str | None, column: str | None) -> Encoded | Arrays:
+    if is_table(given.data):
+        columns = printable(", ".join(map(str, columns_of(given.data))))
+        raise UsageError(f"{given.name} is a table: say which of {columns} holds the images with --column")
     paths = isinstance(given.data, list) and all(isinstance(item, str | os.PathLike) for item in given.data)
     if not paths and not isinstance(given.data, np.ndarray):
         return Items(given.name, given.data, column, label_column)
