@@ -61,6 +61,11 @@ class Tuning:
     patience: Annotated[int, Field(gt=0, le=1000, description="1 or more")] = 5
     light: dict[str, Any] = field(default_factory=dict)  # augmentation, such as --finetune.light.flip 0
 
+    @property
+    def names_patience(self) -> bool:
+        """Whether somebody asked for another patience than the usual."""
+        return self.patience != type(self).patience
+
     @classmethod
     def parse(cls, chosen: Mapping[str, Any]) -> Self:
         """Options as the user gave them; what cannot be is a usage error."""
@@ -83,9 +88,13 @@ class Tuning:
             return max(1, round(self.epochs * per_epoch))
         return min(MOST, max(FEWEST, EPOCHS * per_epoch))
 
+    def per_epoch(self, labels: int) -> int:
+        """Steps in a pass over so many labels."""
+        return labels // min(self.batch_size, labels)
+
     def warn_of_few_passes(self, labels: int) -> None:
         """Say where so many labels get fewer passes than usual: a network from scratch suffers most from that."""
-        per_epoch = labels // min(self.batch_size, labels)
+        per_epoch = self.per_epoch(labels)
         passes = self.steps(per_epoch) / per_epoch
         if self.epochs is None and passes < EPOCHS:
             say(
