@@ -10,7 +10,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import place_of
 from selftaught.judging.aim import aim_of
 from selftaught.judging.certainty import independent, meaning_of
-from selftaught.judging.finetune import Tuning
+from selftaught.judging.finetune import HELD_OUT, Tuning
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.idle import refuse_alone
 from selftaught.judging.labelled import Labelled, spare
@@ -34,7 +34,6 @@ from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
 from selftaught.system.text import number_of, printable, spelled
 
-HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples, or groups; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
 STOPPED_BY = {"classes": "accuracy", "several": "mAP", "number": "R²"}
