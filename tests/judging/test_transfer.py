@@ -27,6 +27,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
 from selftaught.system.lock import only_writer
 from selftaught.system.progress import Progress
+from selftaught.training.pretrained import load_pretrained
 from tests.networks import HALVED, onnx_answers
 
 QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]
@@ -353,6 +354,10 @@ def test_what_asks_for_the_run_of_a_classifier_is_told_in_one_line(
     embed = ["embed", str(classifier), str(digits[0]), "--out", str(tmp_path / "f.npz")]
     for command in (embed, ["evaluate", str(classifier), "--train", str(digits[0])]):
         assert run_command(command) == 2 and capsys.readouterr().err == said
+    inner = load_classifier(classifier).encoder
+    for folder in (classifier, classifier / "classifier"):
+        with pytest.raises(UsageError, match=f"^{folder} is a classifier, and no pre-training: name the run"):
+            load_pretrained(str(folder), inner.part, inner.preparation)
 
 
 def test_a_run_goes_on_from_the_weights_of_a_classifier_where_they_are_named(
