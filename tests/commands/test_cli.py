@@ -22,8 +22,10 @@ from selftaught.commands.listing import methods, methods_table
 from selftaught.commands.python import Run
 from selftaught.commands.table import Command
 from selftaught.contracts.modality import encoder_meant
+from selftaught.judging.finetune import BY_DEFAULT, Tuning
 from selftaught.reporting import run_page
 from selftaught.run.recipes import Methods
+from selftaught.system.components import options
 from selftaught.system.errors import MemoryFull
 
 QUICK = [
@@ -364,6 +366,16 @@ def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[st
     assert run_command(["pretrain", "--method", "mae", "--help-all"]) == 0
     told = capsys.readouterr().out
     assert "--method.mask_ratio" in told and "--views.light.crop" in told and "--encoder.stem" in told
+
+
+def test_the_help_of_fine_tuning_says_what_each_option_is_that_nobody_names(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("finetune", "evaluate"):
+        assert run_command([name, "--help-all"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert "--finetune.epochs VALUE a positive number; default: 30, in 100 to 2,000 steps" in told
+        assert "a share, above 0; default: 0.75 for transformers, else 1" in told
+        assert "default: 0.2 for a classifier; else 0.1 from 500 labels on, below that none" in told
+    assert {name for name, option in options(Tuning).items() if option.default is None} == set(BY_DEFAULT)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--help-all"])

@@ -292,7 +292,9 @@ def test_nothing_measured_is_nothing_known(squares: tuple[np.ndarray, np.ndarray
         head = torch.nn.Linear(encoder().dim, len(classes) or 1)
         found = marks(Calibrated(encoder(), head, Meaning(task=task), classes), data, np.arange(0))
         assert found["measured_on"] == 0 and all(found[key] is None for key in KEYS[task])
-        assert f"too few labels to measure {unknown};" in in_words({"task": task, "classes": classes, **found})
+        told = {"task": task, "classes": classes, **found}
+        assert f"too few labels to measure {unknown};" in in_words({**told, "held_out": 3})
+        assert f"no labels were held out to measure {unknown};" in in_words({**told, "held_out": 0})
 
 
 def test_mean_average_precision_and_calibration_leave_out_what_is_not_there() -> None:

@@ -202,3 +202,21 @@ def test_what_makes_networks_fewer_is_told_with_their_number(
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "networks" in line)
     assert line.startswith(f"fine-tuning: {2 * len(parts)} networks, each trained for up to ")
     assert line.endswith(f" steps{told}")
+
+
+@pytest.mark.parametrize(
+    ("labels", "how", "said"),
+    [
+        (400, {"patience": 1}, "of 400 labels, fewer than 500, none are held out to choose when to stop"),
+        (600, {"patience": 1, "held_out": 0.0}, "of 600 labels none are held out to choose when to stop"),
+        (600, {"patience": 1}, None),
+        (400, {"patience": 1, "held_out": 0.1}, None),
+        (400, {}, None),
+    ],
+)
+def test_a_patience_that_nothing_reads_is_told(
+    labels: int, how: dict, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PROBE.announce([Split(0, np.arange(labels), np.arange(10))], Tuning(epochs=10, **how), 1)
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert (f"note: --finetune.patience 1 does nothing: {said}" in told) if said else "patience" not in told

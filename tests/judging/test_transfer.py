@@ -27,6 +27,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
 from selftaught.system.lock import only_writer
 from selftaught.system.progress import Progress
+from selftaught.training.pretrained import load_pretrained
 from tests.networks import HALVED, onnx_answers
 
 QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]
@@ -246,6 +247,46 @@ def test_a_users_own_network_must_be_passed_again(tmp_path: Path) -> None:
         load_classifier(tmp_path)
 
 
+def test_where_it_stopped_is_said_and_which_step_was_best(
+    run: Run, digits: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "clf"
+    command = ["finetune", str(run.folder), str(digits[0]), "--out", str(out), *QUICK]
+    assert run_command([*command, "--finetune.epochs", "6", "--finetune.patience", "1"]) == 0
+    told, said = json.loads((out / "metrics.json").read_text()), capsys.readouterr().err.replace("\n", " ")
+    found = re.search(r"fine-tuning: stopped at step (\d+) of 42: step (\d+) was best on (\d+) samples", said)
+    assert found and told["stopped_by"] == "accuracy"
+    stopped, best, samples = map(int, found.groups())
+    assert best == told["steps"] and stopped == best + 2 and samples == told["temperature_chosen_by"]  # looks: 2 steps
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ([], r"note: \d+ samples held out are too few to choose when to stop \(20 are needed\): all 3 steps are taken"),
+        (
+            ["--finetune.held_out", "0", "--finetune.patience", "1"],
+            "note: --finetune.patience 1 does nothing, as no labels are held out: all 3 steps are taken",
+        ),
+        (["--finetune.held_out", "0"], None),
+    ],
+)
+def test_where_nothing_chooses_when_to_stop_all_steps_are_taken_and_that_is_said(
+    chosen: list[str],
+    said: str | None,
+    run: Run,
+    digits: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "clf"
+    command = ["finetune", str(run.folder), str(digits[0]), "--limit", "60", "--out", str(out), *QUICK]
+    assert run_command([*command, "--finetune.epochs", "1", "--finetune.batch_size", "16", *chosen]) == 0
+    told, lines = json.loads((out / "metrics.json").read_text()), capsys.readouterr().err.replace("\n", " ")
+    assert told["stopped_by"] is None and told["steps"] == 3
+    assert re.search(said, lines) if said else "steps are taken" not in lines
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -313,6 +354,10 @@ def test_what_asks_for_the_run_of_a_classifier_is_told_in_one_line(
     embed = ["embed", str(classifier), str(digits[0]), "--out", str(tmp_path / "f.npz")]
     for command in (embed, ["evaluate", str(classifier), "--train", str(digits[0])]):
         assert run_command(command) == 2 and capsys.readouterr().err == said
+    inner = load_classifier(classifier).encoder
+    for folder in (classifier, classifier / "classifier"):
+        with pytest.raises(UsageError, match=f"^{folder} is a classifier, and no pre-training: name the run"):
+            load_pretrained(str(folder), inner.part, inner.preparation)
 
 
 def test_a_run_goes_on_from_the_weights_of_a_classifier_where_they_are_named(

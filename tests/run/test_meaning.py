@@ -138,7 +138,7 @@ def test_a_page_claims_calibrated_probabilities_only_where_enough_samples_chose_
     end = page_of(tmp_path / "end", temperature=math.exp(RANGE[1]), chosen_by=500)
     assert "stands at the end of its range: trust no probability of its" in end
     none = page_of(tmp_path / "none", chosen_by=0)
-    assert "Too few labels to hold some out: its probabilities are not calibrated." in none
+    assert "No labels were held out: its probabilities are not calibrated." in none
     assert all(sound not in page and "divided" not in none for page in (few, end, none))
     labels = page_of(tmp_path / "several", task="several", thresholds=(0.5, 0.5), chosen_by=0)
     assert "its probabilities are not calibrated" in labels and "`selftaught.thresholds` there" in labels

@@ -81,6 +81,15 @@ def test_elsewhere_there_is_a_plain_line_every_quarter_of_a_minute(time: HeldClo
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_under_way_is_not_told_as_done(time: HeldClock, capsys: Any) -> None:
+    with Progress("fine-tuning", 4, "networks") as bar:
+        for done in (2.55, 3.99):
+            time.advance(16)
+            bar.update(done)
+    told = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told[:2] == ["fine-tuning: 2.5 of 4 networks", "fine-tuning: 3.9 of 4 networks"]
+
+
 def test_a_piece_that_takes_long_is_told_of_meanwhile_by_the_innermost(
     time: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,8 +127,8 @@ def test_a_run_learns_them_alone_and_is_exported_whole(
     run = selftaught.pretrain("sklearn:digits", method=method, steps=4, out=out, **same)
     whole = sum(weight.numel() for weight in run.encoder().net.parameters())
     said = capsys.readouterr().err
-    assert f"M weights ({len(list(run.encoder().net.parameters()))} of" in said and f"only {how} learns: " in said
-    assert f" of {in_millions(whole)} M weights" in said
+    assert f"M weights ({len(list(run.encoder().net.parameters()))} of" in said and f"--adapt {how}: " in said
+    assert f" of {in_millions(whole)} M weights learn" in said
     began, now = (load_file(run.folder / name / "model.safetensors") for name in ("initial", "encoder"))
     assert began.keys() == now.keys()
     measured = ("running_mean", "running_var", "num_batches_tracked")
@@ -140,3 +140,12 @@ def test_a_run_learns_them_alone_and_is_exported_whole(
     (run.checkpoints / "last").write_text("step_0000002\n")
     again = selftaught.pretrain("sklearn:digits", resume=True, out=out)
     assert all(torch.equal(v, now[n]) for n, v in load_file(again.folder / "encoder/model.safetensors").items())
+
+
+def test_where_all_learn_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = {"encoder": HALVED, "limit": 32, "batch_size": 16, "precision": "32-true", "layout": "contiguous", "map": 0}
+    first = selftaught.pretrain("sklearn:digits", method="simclr", steps=1, out=tmp_path / "first", **how)
+    how |= {"init": str(first.folder), "adapt": "last:99"}
+    selftaught.pretrain("sklearn:digits", method="simclr", steps=1, out=tmp_path / "run", **how)
+    whole = in_millions(sum(weight.numel() for weight in first.encoder().net.parameters()))
+    assert f"--adapt last:99: all {whole} M weights learn" in capsys.readouterr().err

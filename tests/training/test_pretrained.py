@@ -101,6 +101,9 @@ def test_what_a_run_was_begun_with_is_its_rival(cached: Path, tmp_path: Path) ->
     (tmp_path / "theirs").mkdir()
     (tmp_path / "recipe.yaml").write_text(f"data: some\ninit: {tmp_path / 'theirs'}\n")
     assert rival(tmp_path, PART) == str(tmp_path / "theirs")
+    (tmp_path / "birds/classifier").mkdir(parents=True)  # whose weights have a head among them
+    (tmp_path / "recipe.yaml").write_text(f"data: some\ninit: {tmp_path / 'birds/classifier'}\n")
+    assert rival(tmp_path, PART) == "timm"
 
 
 def test_a_file_of_weights_is_taken_for_the_runs_network(tmp_path: Path) -> None:
@@ -172,16 +175,22 @@ def test_a_run_that_goes_on_keeps_the_teacher_that_it_took_a_file_for(tmp_path: 
 def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     save_file({"nonsense": torch.zeros(3)}, tmp_path / "w.safetensors")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/recipe.yaml").write_text("data: some\n")
+    (tmp_path / "birds/classifier").mkdir(parents=True)
     save_for_hf(timm.create_model("test_vit", num_classes=0), tmp_path / "vit", model_config={"num_classes": 0})
     five = GREY.model_copy(update={"channels": 5, "mean": (0.5,) * 5, "std": (0.5,) * 5})
     for source, preparation, said in (
         ("w.safetensors", GREY, "--pretrained .* fits no weight"),
         ("nowhere", GREY, "--pretrained .* is neither"),
         ("empty", GREY, "cannot be loaded by timm"),
+        ("begun", GREY, "begun holds no encoder yet"),
+        ("birds", GREY, "birds is a classifier, and no pre-training: name the run that its encoder is of"),
+        ("timm:resnet18", GREY, "neither .*: timm's own is called resnet18"),
         ("vit", five, "takes 3 channels, the run's images have 5"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
-            load_pretrained(str(tmp_path / source), PART, preparation)
+            load_pretrained(source if ":" in source else str(tmp_path / source), PART, preparation)
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="30"):
         load_pretrained(str(tmp_path / "vit"), PART, GREY, (30, 30))

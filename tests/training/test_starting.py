@@ -12,10 +12,13 @@ from safetensors.torch import load_file, save_file
 
 import selftaught
 from selftaught.commands.python import Run
+from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.known import known_of
+from selftaught.run.recipes import Pretrain
+from selftaught.run.weights import load_initial_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.looking.features import features
@@ -134,6 +137,19 @@ def test_what_a_run_of_rows_does_not_take_over_is_said(tmp_path: Path, capsys: p
     selftaught.pretrain(tmp_path / "four.csv", out=tmp_path / "four", init=run.folder, **how)
     said = "of its columns 'c', 'd' are not looked at: the encoder has learnt from others"
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_weights_of_a_run_on_other_data_that_fit_nothing_are_told_as_such(first: Run) -> None:
+    rows = build_encoder(Part(name="test_vit"), first.encoder().preparation)
+    fits_nothing = "fits no weight of test_vit; it holds .* and others: "
+    with pytest.raises(UsageError, match=f"{fits_nothing}they are of a run on images, not tables"):
+        load_initial_weights(rows, str(first.folder), "tables")
+    with pytest.raises(UsageError, match=f"{fits_nothing}name the network that they are of by --encoder"):
+        load_initial_weights(rows, str(first.folder), "images")
+
+
+def test_a_folder_may_be_named_as_timm_names_it() -> None:
+    assert Pretrain(data="some", init="local-dir:theirs").init == "theirs"
 
 
 def test_an_option_that_an_old_run_names_for_nothing_is_not_taken_over(tmp_path: Path) -> None:

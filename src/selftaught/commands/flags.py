@@ -248,13 +248,10 @@ def of_parts(chosen: dict[str, str]) -> dict[str, str]:
 
 def of_tuning(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of fine-tuning, with their help."""
-    from selftaught.judging.finetune import Tuning
+    from selftaught.judging.finetune import BY_DEFAULT, Tuning
 
-    chosen_for_you = "default: by the number of labels, or the encoder"
     flags = {
-        f"finetune.{name}": "; ".join(
-            filter(None, (possible(option), chosen_for_you if option.default is None else shown(option.default)))
-        )
+        f"finetune.{name}": "; ".join(filter(None, (possible(option), shown(BY_DEFAULT.get(name, option.default)))))
         for name, option in components.options(Tuning).items()
         if name != "light"
     }

@@ -119,11 +119,15 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64], weight: A
     return sum(abs(float(off[place == i].sum())) for i in range(BINS)) / float(weight.sum())
 
 
+def independent(group: Rows) -> str:
+    """How many samples (N,) are, of which what is of one group is one, for people."""
+    count = len(np.unique(group))
+    return number_of(count, "sample") if count == len(group) else f"{number_of(count, 'group')} of samples"
+
+
 def _warn_of_doubts(meaning: Meaning, group: Rows) -> None:
     """Say where so few samples (N,), of which what is of one group is one, might as well have chosen otherwise."""
-    count = len(np.unique(group))
-    those = number_of(count, "sample") if count == len(group) else f"{number_of(count, 'group')} of samples"
-    if doubts := meaning.doubts(those):
+    if doubts := meaning.doubts(independent(group)):
         say(f"warning: {doubts}")
 
 

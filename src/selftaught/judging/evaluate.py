@@ -50,6 +50,7 @@ from selftaught.system.saying import say
 from selftaught.system.text import spelled
 from selftaught.training.looking.features import Array, over
 
+NEARLY = 0.99  # of a network that has learnt, and has not been asked yet
 OF_TEST = ("test", "test_labels", "test_groups", "test_masks")
 
 
@@ -148,7 +149,7 @@ def _answers(
         done = 0
 
         def report(share: float) -> None:
-            bar.update(done + share)
+            bar.update(done + min(share, NEARLY))
 
         for kind, source in sources.items():
             called = probe.untrained if kind == "untrained" else kind

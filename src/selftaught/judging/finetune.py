@@ -35,6 +35,13 @@ EPOCHS, FEWEST, MOST = 30, 100, 2000  # where the user says nothing, steps lie b
 LOOKS = 20  # at held-out samples, in a whole training
 ENOUGH = 500  # labels from which some are spared to choose when to stop
 SPARED = 0.1  # share of them
+HELD_OUT = 0.2  # of a classifier's: one half chooses when to stop and how sure to be, the other only measures
+DECAY = 0.75  # of the layers of a transformer, as of BEiT and MAE
+BY_DEFAULT = {  # what options are that nobody names, and that hang on something
+    "epochs": f"{EPOCHS}, in {FEWEST:,} to {MOST:,} steps",
+    "layer_decay": f"{DECAY} for transformers, else 1",
+    "held_out": f"{HELD_OUT} for a classifier; else {SPARED} from {ENOUGH} labels on, below that none",
+}
 
 Positive = Annotated[float, Field(gt=0, le=1e6, description="a positive number")]
 
@@ -43,7 +50,7 @@ Positive = Annotated[float, Field(gt=0, le=1e6, description="a positive number")
 class Tuning:
     """How to fine-tune; every field is an option, such as --finetune.layer_decay 0.75."""
 
-    epochs: Positive | None = None  # passes over the labels; default: 30, in 100 to 2,000 steps
+    epochs: Positive | None = None  # passes over the labels
     batch_size: Annotated[int, Field(gt=1, le=1 << 24, description="two or more")] = 64
     lr: Positive = 1e-3  # of the head, at its peak
     weight_decay: Annotated[float, Field(ge=0, le=1e4, description="0 or more")] = 0.05
@@ -51,7 +58,7 @@ class Tuning:
     layer_decay: Annotated[float, Field(gt=0, le=1, description="a share, above 0")] | None = None
     # Share of the training in which only the head learns.
     frozen: Annotated[float, Field(ge=0, lt=1, description="a share below 1")] = 0.1
-    # Share of the labels that choose when to stop; default: 0.1 from 500 labels on.
+    # Share of the labels that choose when to stop, and in a classifier measure as well.
     held_out: Annotated[float, Field(ge=0, le=0.5, description="a share up to 0.5")] | None = None
     # Of classes, or labels, in the loss: all alike, or the rarer the more.
     weighting: Annotated[Literal["none", "balanced"], Field(description="none or balanced")] = "none"
@@ -61,6 +68,11 @@ class Tuning:
     patience: Annotated[int, Field(gt=0, le=1000, description="1 or more")] = 5
     light: dict[str, Any] = field(default_factory=dict)  # augmentation, such as --finetune.light.flip 0
 
+    @property
+    def names_patience(self) -> bool:
+        """Whether somebody asked for another patience than the usual."""
+        return self.patience != type(self).patience
+
     @classmethod
     def parse(cls, chosen: Mapping[str, Any]) -> Self:
         """Options as the user gave them; what cannot be is a usage error."""
@@ -68,10 +80,10 @@ class Tuning:
             return cls(**components.checked("finetune", cls, chosen))
 
     def decay(self, encoder: Encoder) -> float:
-        """Of layers: that of BEiT and MAE for transformers, none for other networks, as SimCLR fine-tunes them."""
+        """Of layers: for transformers DECAY, none for other networks, as SimCLR fine-tunes them."""
         if self.layer_decay is not None:
             return self.layer_decay
-        return 0.75 if isinstance(getattr(encoder, "inner", encoder), TokenEncoder) else 1.0
+        return DECAY if isinstance(getattr(encoder, "inner", encoder), TokenEncoder) else 1.0
 
     def spared(self, labels: int) -> float:
         """The share of so many labels that choose when to stop."""
@@ -83,9 +95,13 @@ class Tuning:
             return max(1, round(self.epochs * per_epoch))
         return min(MOST, max(FEWEST, EPOCHS * per_epoch))
 
+    def per_epoch(self, labels: int) -> int:
+        """Steps in a pass over so many labels."""
+        return labels // min(self.batch_size, labels)
+
     def warn_of_few_passes(self, labels: int) -> None:
         """Say where so many labels get fewer passes than usual: a network from scratch suffers most from that."""
-        per_epoch = labels // min(self.batch_size, labels)
+        per_epoch = self.per_epoch(labels)
         passes = self.steps(per_epoch) / per_epoch
         if self.epochs is None and passes < EPOCHS:
             say(

@@ -131,7 +131,8 @@ def in_words(metrics: Mapping[str, Any]) -> str:
     if metrics.get("test"):
         metrics, those = {**metrics, **dict.fromkeys(FEWER), **metrics["test"]}, "samples of --test"
     if not (said := _LINES[task](metrics)):
-        return f"too few labels to measure {_UNKNOWN.get(task, 'its accuracy')}; name a --test set for that"
+        few = "too few labels" if metrics.get("held_out") else "no labels were held out"
+        return f"{few} to measure {_UNKNOWN.get(task, 'its accuracy')}; name a --test set for that"
     line = f"{said} on {metrics['measured_on']:,} {those}{units.counted_once(metrics)}"
     if missing := not_measured(metrics):
         called = "label" if task == "several" else "class"

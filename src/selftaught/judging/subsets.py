@@ -58,11 +58,13 @@ def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCo
     if count.everything:
         return np.arange(len(labels))
     chosen = []
-    for number, own in _by_class(labels, seed, "labels"):
+    rows = dict(_by_class(labels, seed, "labels"))
+    for number, own in rows.items():
         wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
         if wanted > len(own):
             there = f"class {printable(names[number])}, which has {len(own)}"
-            raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
+            most = f"there are at most {min(map(len, rows.values())):,} of each class"
+            raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from: {most}")
         chosen.append(own[:wanted])
     return np.sort(np.concatenate(chosen))
 

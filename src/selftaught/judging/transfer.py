@@ -9,8 +9,8 @@ from torch import nn
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import place_of
 from selftaught.judging.aim import aim_of
-from selftaught.judging.certainty import meaning_of
-from selftaught.judging.finetune import Tuning
+from selftaught.judging.certainty import independent, meaning_of
+from selftaught.judging.finetune import HELD_OUT, Tuning
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.idle import refuse_alone
 from selftaught.judging.labelled import Labelled, spare
@@ -32,9 +32,8 @@ from selftaught.system.interruption import stopping
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
-from selftaught.system.text import printable, spelled
+from selftaught.system.text import number_of, printable, spelled
 
-HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples, or groups; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
 STOPPED_BY = {"classes": "accuracy", "several": "mAP", "number": "R²"}
@@ -94,6 +93,8 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     learnt, choosing, measuring = _shares(data, tuning, seed)
     tuning.warn_of_few_passes(len(learnt))
     watched = choosing if len(np.unique(data.group[choosing])) >= ENOUGH_TO_STOP else choosing[:0]
+    if not len(watched):
+        _say_of_no_stop(data, choosing, tuning, tuning.steps(tuning.per_epoch(len(learnt))))
     facts = _uneven_or_not(data, learnt, watched)
     with Progress("fine-tuning", 0, "steps") as bar:
 
@@ -101,6 +102,12 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
             bar.update(done, total=total)
 
         model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed, progress=report)
+    if len(watched) and model.steps < bar.total:
+        best = f"step {model.steps:,} was best on {independent(data.group[watched])}"
+        ended = (
+            f"stopped at step {bar.done:,} of {bar.total:,}" if bar.done < bar.total else f"{bar.total:,} steps done"
+        )
+        say(f"fine-tuning: {ended}: {best}, and is kept")
     meaning = meaning_of(model, data, choosing)
     names = [] if data.task == "number" else data.names
     head = model.head.cpu()
@@ -123,6 +130,16 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     if data.test:
         metrics["test"] = _marked(classifier, data, data.test_rows)
     return classifier, metrics
+
+
+def _say_of_no_stop(data: Labelled, choosing: Rows, tuning: Tuning, steps: int) -> None:
+    """Say that nothing chooses when to stop, where somebody may think that something does."""
+    taken = f"all {number_of(steps, 'step')} are taken"
+    if len(choosing):
+        few = f"{independent(data.group[choosing])} held out are too few to choose when to stop"
+        say(f"note: {few} ({ENOUGH_TO_STOP} are needed): {taken}")
+    elif tuning.names_patience:
+        say(f"note: --finetune.patience {tuning.patience} does nothing, as no labels are held out: {taken}")
 
 
 def _marked(classifier: Calibrated, data: Labelled, rows: Rows) -> dict[str, Any]:

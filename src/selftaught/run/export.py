@@ -17,7 +17,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.samples import Preparation
 from selftaught.run.card import encoder_card
-from selftaught.run.layout import EXPORTED, FOLDERS, MODEL, refuse_classifier
+from selftaught.run.layout import EXPORTED, FOLDERS, MODEL, no_pretraining, refuse_classifier
 from selftaught.run.records import Config
 from selftaught.run.rows import whole
 from selftaught.run.standing import cut_short
@@ -181,7 +181,9 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     refuse_classifier(folder)
     if (folder / "encoder").is_dir():
         folder = part_of_run(folder, "encoder")
-    encoder, _ = described_encoder(folder, module)
+    encoder, about = described_encoder(folder, module)
+    if "prefixes" in about:  # by which a classifier tells its network's weights from its head's
+        raise no_pretraining(folder)
     with weights_in(folder, "encoder") as weights:
         encoder.net.load_state_dict(weights)
     return encoder.eval()

@@ -30,6 +30,7 @@ class Known:
     mean: Values | None = None  # a number a channel
     std: Values | None = None
     ours: bool = False  # whether a run has made them
+    modality: str | None = None  # the kind of data of that run
     kept: bool = False  # whether that run has kept the statistics of batch norms that others had taken
 
     def normalisation(self, channels: int) -> tuple[Values, Values] | None:
@@ -64,8 +65,9 @@ def known_of(source: str, architecture: str) -> Known:
     size = _size_in(shape[1:], shown) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
     mean, std = (_values(cfg.get(name), f"{shown} has a {name}") for name in ("mean", "std"))
     own = told.get("selftaught")
-    kept = isinstance(own, dict) and own.get("statistics") == "init"
-    return Known(_part_of(told), size, mean, std, own is not None, kept)
+    about = own if isinstance(own, dict) else {}
+    kind, kept = about.get("modality"), about.get("statistics") == "init"
+    return Known(_part_of(told), size, mean, std, own is not None, kind if isinstance(kind, str) else None, kept)
 
 
 def _part_of(told: dict[str, Any]) -> Part | None:

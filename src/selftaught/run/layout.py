@@ -82,5 +82,9 @@ def is_classifier(folder: Path) -> bool:
 def refuse_classifier(folder: Path) -> None:
     """Raise UsageError where a run is wanted, and a folder is what `finetune` makes."""
     if is_classifier(folder):
-        shown = printable(folder)
-        raise UsageError(f"{shown} is a classifier, and no pre-training: name the run that its encoder is of")
+        raise no_pretraining(folder)
+
+
+def no_pretraining(folder: Path) -> UsageError:
+    """The error where a run is wanted, and a folder holds a classifier."""
+    return UsageError(f"{printable(folder)} is a classifier, and no pre-training: name the run that its encoder is of")

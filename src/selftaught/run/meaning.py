@@ -74,7 +74,7 @@ class Meaning(Record):
             unknown = (
                 "how far off it is, is not known" if self.task == "number" else "its probabilities are not calibrated"
             )
-            return f"too few labels to hold some out: {unknown}"
+            return f"no labels were held out: {unknown}"
         if self.task == "number":
             few = f"{those} alone chose the intervals: they hold {self.held:.0%} of new numbers, not {100 * HELD:.0f} %"
             return few if self.held < HELD - 1e-9 else ""

@@ -19,7 +19,13 @@ HUB = "hub:"  # before USER/NAME, what a model is exported to
 REPO = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_](?:[\w.\-]*[A-Za-z0-9_])?", re.ASCII)  # half a name of the Hub's
 NONE = "none"  # of the weights are spread
 LEVEL = 1e30  # the largest value of an image that is black or white
+LOCAL = "local-dir:"  # before a folder that timm is to look into, as it has it
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
+
+
+def weights(value: Any) -> Any:
+    """Weights to start from, a folder without what timm has before it: `local-dir:theirs` is `theirs`."""
+    return (value.removeprefix(LOCAL) or value) if isinstance(value, str) else value
 
 
 def seconds(value: Any) -> Any:
@@ -193,6 +199,7 @@ def licence(value: Any) -> Any:
     return str(value)
 
 
+Weights = Annotated[str, BeforeValidator(weights)]
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]

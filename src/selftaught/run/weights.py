@@ -13,13 +13,14 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.run.known import GREY, TIMM, is_of_timm
+from selftaught.run.known import GREY, TIMM, is_of_timm, known_of
 from selftaught.run.layout import is_classifier
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 COLOURS = 3  # channels
+OTHERS = (".safetensors", ".bin", ".pth", ".pt")  # ends of files of weights, which in a folder nobody looks for
 WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
 PREFIXES = (
     *("module.", "model.", "net.", "encoder.", "encoder_q.", "backbone.", "student."),
@@ -28,12 +29,24 @@ PREFIXES = (
 OLDER = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # how BERT's first weights call it
 
 
-def load_initial_weights(encoder: Encoder, source: str) -> str:
+class FitsNothingError(UsageError):
+    """Weights of another network."""
+
+
+def load_initial_weights(encoder: Encoder, source: str, kind: str | None = None) -> str:
     """Copy what fits of "timm", a model of timm's, a file, a run or a folder in timm's layout; a line says what did.
 
-    A file that fits nowhere is a usage error, never a silent fresh start.
+    A file that fits nowhere is a usage error, never a silent fresh start. kind: of the data that the encoder is for.
     """
-    left = fit_weights(encoder, source)
+    try:
+        left = fit_weights(encoder, source)
+    except FitsNothingError as error:
+        theirs = known_of(source, encoder.origin.name).modality
+        other = kind is not None and theirs not in (None, kind)
+        way = (
+            f"they are of a run on {theirs}, not {kind}" if other else "name the network that they are of by --encoder"
+        )
+        raise UsageError(f"{error}: {way}") from None
     learnt = sum(1 for _ in encoder.net.named_parameters())
     fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
     return f"{learnt - len(left)} of {learnt} tensors from {printable(source)}{fresh}"
@@ -53,9 +66,8 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
     left = sorted(learnt - fits.keys())
     if not learnt & fits.keys():
         example = next(iter(tensors), "nothing")
-        raise UsageError(
-            f"--init {printable(source)} fits no weight of this encoder; it holds {printable(example)} and others"
-        )
+        held = f"it holds {printable(example)} and others"
+        raise FitsNothingError(f"--init {printable(source)} fits no weight of {printable(encoder.origin.name)}; {held}")
     net.load_state_dict(fits, strict=False)
     return left
 
@@ -94,7 +106,8 @@ def _from_file(source: str) -> dict[str, Tensor]:
     if is_classifier(path):
         raise UsageError(f"--init {shown} is a classifier: name the folder of its weights, {shown}/classifier")
     if not path.is_file():
-        raise UsageError(f"--init {shown} is neither a model of timm's, a file nor a folder with an encoder in it")
+        neither = f"--init {shown} is neither a model of timm's, a file nor a folder with an encoder in it"
+        raise UsageError(f"{neither}{_instead(path)}")
     try:
         if path.suffix == ".safetensors":
             refuse_odd_weights(path, links=True)
@@ -111,6 +124,15 @@ def _from_file(source: str) -> dict[str, Tensor]:
     if not isinstance(held, dict):
         raise UsageError(f"--init {shown} holds a {type(held).__name__}, not weights by name")
     return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def _instead(path: Path) -> str:
+    """What could have been meant by a source that is none; "" where nothing is known."""
+    name = str(path).removeprefix("timm:").removeprefix("timm/")
+    if name != str(path) and is_of_timm(name):
+        return f": timm's own is called {name}"
+    files = sorted(file.name for file in path.glob("*") if file.suffix in OTHERS) if path.is_dir() else []
+    return f": it holds {printable(files[0])}, which may be named itself" if files else ""
 
 
 def _plainly(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """One progress bar at a time, on standard error or below a notebook's cell; plain lines where nobody watches."""
 
+import math
 from collections.abc import Callable
 from contextvars import copy_context
 from threading import Event, Thread
@@ -121,4 +122,5 @@ class Progress:
 
 
 def _counted(done: float) -> str:
-    return f"{done:,}" if isinstance(done, int) else f"{done:,.1f}"
+    """A number of done ones, rounded down: what is under way is not done."""
+    return f"{done:,}" if isinstance(done, int) else f"{math.floor(10 * done) / 10:,.1f}"

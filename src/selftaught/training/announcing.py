@@ -59,7 +59,8 @@ def keep_initial(job: Job, run: RunFolder) -> None:
 def announce(job: Job, run: RunFolder, start: int) -> None:
     """Say what is trained, on what and how; `start`: the last step that is done."""
     recipe, samples, preset = job.recipe, job.samples, job.training
-    whole, learnt = map(in_millions, count_weights(job.method.encoder))
+    every, few = count_weights(job.method.encoder)
+    whole, learnt = in_millions(every), in_millions(few)
     lr = scaled_lr(preset, recipe.batch_size)
     things = modality.named(samples.preparation.modality).THINGS
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
@@ -86,7 +87,8 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {whole} M weights ({job.weights})")
     if recipe.adapt != ALL:
-        say(f"         only {recipe.adapt} learns: {learnt} of {whole} M weights")
+        part = f"{learnt} of {whole}" if few != every else f"all {whole}"
+        say(f"         --adapt {recipe.adapt}: {part} M weights learn")
     if left := job.shown.encoder.left_out:
         say(f"         a feature ends with {left:,} numbers by patches of the data itself, which nothing trains")
     say(

@@ -196,7 +196,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     if going_on:
         weights = "as they were saved"
     else:
-        weights = load_initial_weights(encoder, plan.init) if plan.init else "fresh weights"
+        weights = load_initial_weights(encoder, plan.init, preparation.modality) if plan.init else "fresh weights"
     encoder.keeps_statistics = plan.statistics == "init"
     adapt(encoder, plan.adapt)
     method = _asked(plan, encoder, data, preparation)

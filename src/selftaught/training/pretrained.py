@@ -19,7 +19,8 @@ from selftaught.data.networks import TimmPooled, TimmTokens
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.known import TIMM, folder_of, is_of_timm, known_of
-from selftaught.run.layout import is_classifier
+from selftaught.run.layout import is_classifier, refuse_classifier
+from selftaught.run.quantities import LOCAL
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -83,27 +84,33 @@ def load_pretrained(
         return _of_timm(TIMM, part.name, preparation, size, pretrained_cfg_overlay={"file": str(weights_of(part))})
     if is_of_timm(source):
         return _of_timm(source, source, preparation, size)
-    path = Path(source.removeprefix("local-dir:"))
+    path = Path(source.removeprefix(LOCAL))
     if not alone and _is_described(source):
         path = folder_of(str(path))
     if not path.is_dir():
         return _of_weights(str(path), part, _sized(preparation, size))
-    if (path / "encoder").is_dir() or known_of(str(path), part.name).ours:
+    refuse_classifier(path)
+    if (path / "encoder").is_dir() or (path / "recipe.yaml").is_file() or known_of(str(path), part.name).ours:
         inner = load_encoder(path)
         other = inner.preparation
         if other.modality != preparation.modality:
             raise UsageError(f"--pretrained {printable(source)} takes no {preparation.modality}")
         shown = _sized(preparation, size or other.size)
         return _fitted(source, inner, shown, other.channels, other.mean, other.std), _described("a run", source, shown)
-    return _of_timm(source, f"local-dir:{path}", preparation, size)
+    return _of_timm(source, f"{LOCAL}{path}", preparation, size)
 
 
 def _is_described(source: str) -> bool:
     """Whether a config.json tells which network a folder's weights, or those of a file in it, are of."""
     if source == TIMM or is_of_timm(source):
         return False
-    path = source.removeprefix("local-dir:")
-    return known_of(path, "").part is not None and not is_classifier(folder_of(path).parent)
+    path = source.removeprefix(LOCAL)
+    return known_of(path, "").part is not None and not _is_of_classifier(path)
+
+
+def _is_of_classifier(path: str) -> bool:
+    """Whether weights are those of a classifier's network and its head, by whose folder that is told."""
+    return is_classifier(folder_of(path).parent)
 
 
 class Taught(NamedTuple):
@@ -120,7 +127,7 @@ Stamps = tuple[tuple[str, int, int, int, int], ...]
 
 def stamps_of(source: str) -> Stamps:
     """Which files a teacher is made of as they are now: they may be other ones for the next run of this process."""
-    path = Path(source.removeprefix("local-dir:"))
+    path = Path(source.removeprefix(LOCAL))
     folder = folder_of(str(path))
     inside = [file for pattern in WEIGHTS for part in (folder, folder / "encoder") for file in part.glob(pattern)]
     stats = [(str(file), file.stat()) for file in (sorted(inside) if folder.is_dir() else [path]) if file.is_file()]
@@ -160,7 +167,7 @@ def rival(run: Path, part: Part) -> str | None:
         init = RunFolder(run).recipe.init if (run / "recipe.yaml").exists() else None
     except UsageError:
         init = None
-    if init and init != TIMM and Path(init).is_dir():
+    if init and init != TIMM and Path(init).is_dir() and not _is_of_classifier(init):
         return init
     return TIMM if weights_of(part) else None
 

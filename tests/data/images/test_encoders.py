@@ -394,8 +394,12 @@ def test_weights_that_fit_nowhere_or_hide_code_are_refused(tmp_path: Path, monke
     save_file({"other.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     torch.save({"a": Bomb()}, tmp_path / "bomb.pth")
     (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/pytorch_model.bin").write_text("hello")
     for name, said in {
-        "other.safetensors": "fits no weight",
+        "other.safetensors": "fits no weight of test_resnet; it holds other.weight and others: name .* by --encoder",
+        "theirs": "neither .*: it holds pytorch_model.bin, which may be named itself",
+        "timm:resnet18": "neither .*: timm's own is called resnet18",
         "bomb.pth": "--init bomb.pth",
         "text.pth": "--init text.pth",
         "nowhere": "neither a model of timm's, a file nor a folder with an encoder",

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.finetune import Tuning, finetune, scores_of
+from selftaught.judging.finetune import ENOUGH, SPARED, Tuning, finetune, scores_of
 from selftaught.judging.labelled import Split, spare
 from selftaught.judging.probe import ALL_TASKS, Exam, Probe
 from selftaught.system.saying import say
@@ -27,12 +27,17 @@ def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
 
 def _announce(splits: Sequence[Split], tuning: Tuning, fits: int) -> None:
     most = max(len(split.train) for split in splits)
-    steps = tuning.steps(most // min(tuning.batch_size, most))
+    steps = tuning.steps(tuning.per_epoch(most))
     rounds = {split.repeat for split in splits}
     fewer = ["--test"] * (len(splits) > len(rounds)) + ["--repeats 1"] * (len(rounds) > 1)  # of folds, and of draws
     way = f"; there are fewer with {' or '.join(fewer)}" if fewer else ""
     say(f"fine-tuning: {fits:,} networks, each trained for up to {steps:,} steps{way}")
     tuning.warn_of_few_passes(most)
+    if tuning.names_patience and not tuning.spared(most):
+        idle = f"note: --finetune.patience {tuning.patience} does nothing"
+        few = f"of {most:,} labels" + f", fewer than {ENOUGH}," * (tuning.held_out is None)
+        way = f"--finetune.held_out {SPARED} holds some out"
+        say(f"{idle}: {few} none are held out to choose when to stop; {way}")
 
 
 PROBE = Probe(

@@ -17,6 +17,7 @@ from selftaught.run.quantities import (
     Growing,
     Names,
     Shards,
+    Weights,
 )
 from selftaught.run.recipes.fields import Free, Length, Mark, OfData, Own, Recipe, Speed
 from selftaught.run.recipes.shared_fields import (
@@ -156,7 +157,7 @@ class Pretrain(Recipe):
         description="what decodes JPEGs: the CPU's cores, or the card (nvJPEG, by torchcodec), whose pixels differ a "
         "little from those that the CPU makes for judging",
     )
-    init: str | None = Field(
+    init: Weights | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
         "--encoder; default network, size and normalisation are then theirs",
