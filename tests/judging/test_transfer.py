@@ -22,6 +22,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.export import save_encoder, warn_of_cut
 from selftaught.run.meaning import Meaning
+from selftaught.run.weights import load_initial_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
@@ -214,6 +215,17 @@ def test_timm_loads_the_classifiers_it_can_express(tmp_path: Path, name: str) ->
     assert net.num_classes == 4 and net.pretrained_cfg["label_names"] == ["a", "b", "c", "<d>"]
     other = timm.create_model(f"local-dir:{tmp_path / 'classifier'}", pretrained=True, num_classes=7)  # a new head
     assert other.num_classes == 7
+
+
+def test_who_begins_from_a_classifier_hears_that_labels_have_taught_it(tmp_path: Path) -> None:
+    classifier = made("test_resnet")
+    save_classifier(classifier, tmp_path / "classifier", {})
+    encoder = classifier.encoder
+    save_encoder(encoder, encoder.part, encoder.preparation, tmp_path / "encoder", {})
+    told = [
+        load_initial_weights(made("test_resnet").encoder, str(tmp_path / name)) for name in ("classifier", "encoder")
+    ]
+    assert ["labels have taught them: judge by others than those" in line for line in told] == [True, False]
 
 
 @pytest.mark.parametrize(

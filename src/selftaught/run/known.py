@@ -32,6 +32,7 @@ class Known:
     ours: bool = False  # whether a run has made them
     modality: str | None = None  # the kind of data of that run
     kept: bool = False  # whether that run has kept the statistics of batch norms that others had taken
+    labelled: bool = False  # whether it is a classifier of somebody's labels
 
     def normalisation(self, channels: int) -> tuple[Values, Values] | None:
         """Mean and deviation for images of so many channels.
@@ -67,7 +68,8 @@ def known_of(source: str, architecture: str) -> Known:
     own = told.get("selftaught")
     about = own if isinstance(own, dict) else {}
     kind, kept = about.get("modality"), about.get("statistics") == "init"
-    return Known(_part_of(told), size, mean, std, own is not None, kind if isinstance(kind, str) else None, kept)
+    kind = kind if isinstance(kind, str) else None
+    return Known(_part_of(told), size, mean, std, own is not None, kind, kept, "prefixes" in about)
 
 
 def _part_of(told: dict[str, Any]) -> Part | None:

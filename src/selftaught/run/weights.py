@@ -38,18 +38,18 @@ def load_initial_weights(encoder: Encoder, source: str, kind: str | None = None)
 
     A file that fits nowhere is a usage error, never a silent fresh start. kind: of the data that the encoder is for.
     """
+    known = known_of(source, encoder.origin.name)
     try:
         left = fit_weights(encoder, source)
     except FitsNothingError as error:
-        theirs = known_of(source, encoder.origin.name).modality
-        other = kind is not None and theirs not in (None, kind)
-        way = (
-            f"they are of a run on {theirs}, not {kind}" if other else "name the network that they are of by --encoder"
-        )
+        other = kind is not None and known.modality not in (None, kind)
+        theirs = f"they are of a run on {known.modality}, not {kind}"
+        way = theirs if other else "name the network that they are of by --encoder"
         raise UsageError(f"{error}: {way}") from None
     learnt = sum(1 for _ in encoder.net.named_parameters())
     fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
-    return f"{learnt - len(left)} of {learnt} tensors from {printable(source)}{fresh}"
+    taught = "; labels have taught them: judge by others than those" * known.labelled
+    return f"{learnt - len(left)} of {learnt} tensors from {printable(source)}{fresh}{taught}"
 
 
 def fit_weights(encoder: Encoder, source: str) -> list[str]:
