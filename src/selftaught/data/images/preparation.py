@@ -67,13 +67,13 @@ class Preparation(Gained):
         )
         own = ", by each image's own values" * (self.ranged == "each")
         cut = ", what is beyond being cut off" * (self.ranged == "given")
-        kept, part = "", "of that shape"
+        kept, part = "", "the largest centred part of that shape"
         if self.canvas:  # which every image meets first, also one that is smaller
-            kept = f"resize it to {self.canvas[0]} x {self.canvas[1]} whatever its shape, of this "
-            part = "that had the other shape in the image"
+            kept = f"resize it to {self.canvas[0]} x {self.canvas[1]} whatever its shape, "
+            part = f"what was its largest centred part of the shape of {self.size[0]} x {self.size[1]}"
         return (
             f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels (height, width): turn "
-            f"one upright, {white}{kept}take the largest centred part {part} and resize it, bilinearly and "
+            f"one upright, {white}{kept}take {part} and resize it, bilinearly and "
             f"antialiased{' both times' * bool(kept)}; scale stored values{deep} from [{self.low:g}, {self.high:g}] "
             f"to [0, 1]{own}{cut}, then normalise with\n\n"
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
