@@ -155,9 +155,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """X as it can be opened: a name, images or rows of numbers. Raises ValueError, TypeError and DataError."""
         if isinstance(X, str | os.PathLike):
             return os.fspath(X)
-        if hasattr(
-            X, "detach"
-        ):  # a tensor, of which neither numpy nor scikit-learn take one with gradients, or a GPU's
+        if hasattr(X, "detach"):  # a tensor: neither numpy nor scikit-learn takes one with gradients, or a GPU's
             X = on_the_host(X)  # noqa: N806
         if _dimensions(X) not in (3, 4):
             least = 2 if learn else 1
