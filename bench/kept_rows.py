@@ -1,10 +1,11 @@
-"""Rows of measurements: lines of JSON in a file below docs/results, to which more are added and none is changed."""
+"""Rows of measurements: lines of JSON in a file below docs/results. More are added, and no value in one is changed."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from selftaught.judging.result import Evaluation
+from selftaught.system.files import write_atomically
 
 TOLD = {"features", "probe", "labels", "accuracy", "low", "high"}
 GAINED = {"probe", "labels", "gain", "low", "high"}
@@ -21,10 +22,14 @@ def as_kept(values: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def find_row(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The first row with these values, if there is one."""
+    return next((row for row in read_rows(file) if _is(row, as_kept(identity))), None)
+
+
 def has_row(file: Path, identity: dict[str, Any]) -> bool:
     """Whether there is a row with these values."""
-    identity = as_kept(identity)
-    return any({name: row.get(name) for name in identity} == identity for row in read_rows(file))
+    return find_row(file, identity) is not None
 
 
 def add_row(file: Path, row: dict[str, Any]) -> None:
@@ -32,6 +37,16 @@ def add_row(file: Path, row: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as stream:
         stream.write(json.dumps(row) + "\n")
+
+
+def widen_row(file: Path, identity: dict[str, Any], more: dict[str, Any]) -> None:
+    """What was measured later of the row with these values, which has none of it."""
+    rows = [row | more if _is(row, as_kept(identity)) else row for row in read_rows(file)]
+    write_atomically(file, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _is(row: dict[str, Any], identity: dict[str, Any]) -> bool:
+    return {name: row.get(name) for name in identity} == identity
 
 
 def accuracies(result: Evaluation) -> list[dict[str, Any]]:

@@ -3,10 +3,10 @@
 The rules are in docs/records.md, whose table this writes from docs/results/records.jsonl, a row an entry and seed, with
 those of before there were rules (hour.json) and the rival of k-means (bench/patches.py). An entry trains on the 50,000
 training images without labels; a linear probe on frozen features of the last step is then learnt from all their labels
-and judged on the 10,000 test images. A run that was cut goes on where it stopped, a row that exists is not made
-again. Nothing else should keep the machine busy. Whoever checks has the run folders, and learns of each whether it
-keeps the rules and whether its plan and its weights, judged again, tell what its row says; that ends with 1 where one
-does not, or is not there.
+and judged on the 10,000 test images. A run that was cut goes on where it stopped, and a row that exists is not made
+again; with --bag it gains what it lacks. Nothing else should keep the machine busy. Whoever checks has the run folders,
+and learns of each whether it keeps the rules and whether its plan and its weights, judged again, tell what its row
+says; that ends with 1 where one does not, or is not there.
 
     python bench/records.py make [--minutes 10 | --pflop 0.5] [--seeds 0,1,2] [--recipe recipes/cifar10_hour.yaml]
                                  [--trial grown | --set FIELD=JSON ...] [--bag]
@@ -25,7 +25,8 @@ from typing import Any
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from kept_rows import add_row, has_row, read_rows
+from kept_rows import add_row, find_row, read_rows, widen_row
+from records_judge import BAG, bag_of, judged
 from records_page import CPU, GPU, entries_of, page
 from runs import machine, made
 from selftaught.commands.python import Run
@@ -112,37 +113,37 @@ def entry_name(asked: argparse.Namespace) -> str:
 
 
 def make(entry: str, settings: dict[str, Any], seed: int, asked: argparse.Namespace) -> None:
-    """One run of an entry, judged, and its row."""
-    if has_row(ROWS, {"entry": entry, "seed": seed}):
+    """One run of an entry, judged, and its row, which stands before its bag is judged: that takes hours."""
+    identity = {"entry": entry, "seed": seed}
+    row, folder = find_row(ROWS, identity), asked.runs / f"{entry}-{seed}"
+    if row is not None and (BAG in row or not asked.bag):
         return
     say(f"\n{entry}, seed {seed}")
-    folder, data = asked.runs / f"{entry}-{seed}", f"{asked.data}/train"
+    if row is None:
+        row = identity | made_row(folder, settings, seed, asked)
+        add_row(ROWS, row)
+        PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
+    if asked.bag:
+        run = Run.open(folder)
+        if weights_of(run) != row["weights"]:
+            raise SystemExit(f"{folder} has other weights than the row that is to gain a bag")
+        widen_row(ROWS, identity, bag_of(run, asked.data))
+
+
+def made_row(folder: Path, settings: dict[str, Any], seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """What a run, which is made where there is none, says of itself, and its single views judged."""
     told = {**settings, "seed": seed, "map": 0}
     if asked.pflop:
         step = pflop_of({**told, "steps": 1}, asked) if not folder.exists() else None
         told |= {"steps": round(asked.pflop / step)} if step else {}
     else:
         told["budget"] = f"{asked.minutes:g}m"
-    run = made(folder, data, **told)
+    run = made(folder, f"{asked.data}/train", **told)
     plan, status = Plan.load(folder / "recipe.yaml"), run.status
-    row = {"entry": entry, "seed": seed, "minutes": None if asked.pflop else asked.minutes, "settings": settings}
+    row = {"minutes": None if asked.pflop else asked.minutes, "settings": settings}
     row |= {"samples": status["steps"] * plan.batch_size, "seconds": status["seconds"], "pflop": pflop(plan)}
     row |= {**_where(run), **machine(), "data": plan.fingerprint, "weights": weights_of(run)}
-    row |= judged(run, asked.data, asked.bag)
-    add_row(ROWS, row)
-    PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
-
-
-def judged(run: Run, data: str, bag: bool) -> dict[str, float]:
-    """Linear accuracy of frozen features, of single views, and of a bag of patches where that is asked for."""
-    how: dict[str, Any] = {"probe": "linear", "repeats": 1, "pretrained": "none"}
-    single = run.evaluate(f"{data}/train", f"{data}/test", **how)
-    found = {row.features: row.accuracy for row in single.rows}
-    if bag:
-        whole = run.evaluate(f"{data}/train", f"{data}/test", features="bag", **how)
-        found["bag"] = next(row.accuracy for row in whole.rows if row.features == "trained")
-    names = {"trained": "linear", "untrained": "untrained", "pixels": "pixels", "bag": "bag"}
-    return {names[kind]: round(accuracy, 5) for kind, accuracy in found.items()}
+    return row | judged(run, asked.data)
 
 
 def pflop(plan: Plan) -> float:
@@ -218,8 +219,8 @@ def differences(row: dict[str, Any], asked: argparse.Namespace) -> Iterator[str]
     """What is wrong with a row, as its run tells, and its weights when they are judged again."""
     run = Run.open(asked.runs / f"{row['entry']}-{row['seed']}")
     yield from broken(row, run)
-    again = judged(run, asked.data, "bag" in row)
-    for name in ("linear", "bag"):
+    again = judged(run, asked.data) | (bag_of(run, asked.data) if BAG in row else {})
+    for name in ("linear", BAG):
         if name in row and abs(again[name] - row[name]) > AGREES:
             yield f"{name} is {again[name]:.4f} when it is judged again, and {row[name]:.4f} in its row"
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import records
 import records_page
+from selftaught.commands.python import Run
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
+from tests.commands.finding import run_of
+from tests.networks import HALVED
 
 ROW: dict[str, Any] = {
     "entry": "hour-10", "class": "cpu", "processor": "a chip", "cores": 2, "seed": 0, "minutes": 10, "seconds": 590.0,
@@ -106,7 +110,7 @@ def test_a_check_goes_on_where_a_run_is_missing_and_refuses_entries_without_a_ro
         records.Run, "open", lambda folder: opened(folder) if "-10-0" in str(folder) else SimpleNamespace(folder=folder)
     )
     monkeypatch.setattr(records, "broken", lambda row, run: iter(()))
-    monkeypatch.setattr(records, "judged", lambda run, data, bag: {"linear": 0.7, "untrained": 0.46})
+    monkeypatch.setattr(records, "judged", lambda run, data: {"linear": 0.7, "untrained": 0.46})
 
     def check(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["records.py", "check", "--runs", str(tmp_path / "runs"), *words])
@@ -133,3 +137,54 @@ def test_an_entry_is_named_by_what_it_changes() -> None:
     )
     for changes in records.TRIALS.values():
         Pretrain.parse({"data": "images", **changes})
+
+
+def test_a_bag_is_judged_by_itself_as_an_evaluation_judges_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for side in ("train", "test"):
+        for name, shift in (("a", 0), ("b", 12), ("c", 24)):
+            (folder := tmp_path / "data" / side / name).mkdir(parents=True)
+            for number in range(16):
+                pixels = rng.integers(0, 200, (16, 16, 3)) + shift
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    run = Run(run_of(tmp_path / "run", str(tmp_path / "data/train"), HALVED))
+    data = str(tmp_path / "data")
+    whole = run.evaluate(f"{data}/train", f"{data}/test", probe="linear", features="bag", repeats=1, pretrained="none")
+    (trained,) = (row.accuracy for row in whole.rows if row.features == "trained")
+    assert 1 / 3 < trained < 1
+    assert records.bag_of(run, data) == {"bag": round(trained, 5)}
+
+
+def test_a_row_stands_before_its_bag_is_judged_and_gains_it_of_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
+    page.write_text(f"{records_page.BEGIN}\n{records_page.END}\n")
+    told = {name: value for name, value in ROW.items() if name not in ("entry", "seed")}
+    made: list[int] = []
+
+    def made_row(folder: Path, settings: dict[str, Any], seed: int, asked: Any) -> dict[str, Any]:
+        made.append(seed)
+        return told
+
+    def cut(run: Any, data: str) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    for name, value in {"ROWS": kept, "PAGE": page, "made_row": made_row, "bag_of": cut}.items():
+        monkeypatch.setattr(records, name, value)
+    monkeypatch.setattr(records, "weights_of", lambda run: "w")
+    monkeypatch.setattr(records.Run, "open", lambda folder: SimpleNamespace(folder=folder))
+    asked = SimpleNamespace(runs=tmp_path, data="data", bag=True)
+    kept.write_text(json.dumps({**ROW, "seed": 1}) + "\n")
+    with pytest.raises(KeyboardInterrupt):
+        records.make("hour-10", {}, 0, asked)
+    assert records.read_rows(kept) == [{**ROW, "seed": 1}, ROW] and "| hour-10 | 70.00" in page.read_text()
+    monkeypatch.setattr(records, "weights_of", lambda run: "others")
+    with pytest.raises(SystemExit, match="hour-10-0 has other weights"):
+        records.make("hour-10", {}, 0, asked)
+    monkeypatch.setattr(records, "weights_of", lambda run: "w")
+    monkeypatch.setattr(records, "bag_of", lambda run, data: {"bag": 0.75})
+    records.make("hour-10", {}, 0, asked)
+    assert records.read_rows(kept) == [{**ROW, "seed": 1}, {**ROW, "bag": 0.75}] and made == [0]
+    monkeypatch.setattr(records, "bag_of", cut)
+    records.make("hour-10", {}, 0, asked)  # it has all that is asked for

@@ -173,6 +173,18 @@ def test_a_broken_method_that_is_asked_for_is_refused_in_one_line_that_names_its
         assert name == "misspelt" or (f"the method {name} cannot be used: " in said and f"{name}.py" in said)
 
 
+def test_a_bug_of_a_plugged_in_package_is_told_as_its_own(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = METHOD.replace("x = views[0]", "x = views[0].nothing_such")
+    line = wrong.splitlines().index("        x = views[0].nothing_such") + 1
+    with installed(package(tmp_path, {"self_prediction/augmented/negative": wrong}), monkeypatch):
+        assert run_command(training("negative", photos, tmp_path)) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: this is a bug, of their_methods as it seems (")
+    assert f"negative.py, line {line}): AttributeError: " in said
+
+
 def test_a_broken_method_is_none_to_choose_from(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="no method named 'qqqq'; there are ") as told:
         registry.method_class("qqqq")

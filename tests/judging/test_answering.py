@@ -170,6 +170,8 @@ def test_of_several_labels_the_least_sure_decision_is_asked_about_first(tmp_path
 def test_numbers_have_no_doubts_but_what_was_said_is_told() -> None:
     numbers = Likely([], np.empty((2, 0)), Meaning(task="number", margin=0.25), np.array([3.14159, np.nan]))
     assert numbers.doubts is None and numbers.says(0) == [("3.142", 0.25)] and numbers.says(1) == []
+    meaning = Meaning(task="number", mean=1_700_000_000.0, deviation=5_000.0)
+    assert Likely([], np.empty((1, 0)), meaning, np.array([1_700_001_234.0])).says(0) == [("1700001234", 0.0)]
 
 
 @pytest.mark.parametrize(

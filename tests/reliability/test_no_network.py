@@ -57,3 +57,12 @@ def test_what_export_imports_leaves_no_number_of_the_machine_at_home(tmp_path: P
     )
     subprocess.run([sys.executable, "-c", lines + "    assert 'onnxruntime' in sys.modules"], env=told, check=True)
     assert list(home.rglob("*")) == []
+
+
+def test_requests_to_the_hub_tell_nothing_of_what_else_is_installed_or_runs() -> None:
+    told = {name: value for name, value in os.environ.items() if name not in OFF} | {"AI_AGENT": "somebody"}
+    lines = "from selftaught.commands.cli import main\ntry:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+    lines += "from huggingface_hub.utils import build_hf_headers\nprint(build_hf_headers()['user-agent'])"
+    asked = [sys.executable, "-c", lines]
+    said = subprocess.run(asked, env=told, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    assert "hf_hub/" in said and "torch/" not in said and "agent/" not in said

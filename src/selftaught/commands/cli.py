@@ -29,6 +29,7 @@ from selftaught.system.errors import (
     remedy,
 )
 from selftaught.system.interruption import stopping
+from selftaught.system.telemetry import switch_off
 from selftaught.system.text import printable
 
 EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
@@ -134,6 +135,7 @@ def main_group() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
     standard.hold()
+    switch_off()
     for stream in (sys.stdout, sys.stderr):  # which may have letters for less than names and tables hold
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -190,8 +192,21 @@ def exit_code(work: Callable[[], Any]) -> int:
             _complain(f"{memory_full(error)}; {MORE}")
             return 5
         traceback.print_exc()
-        _complain(f"this is a bug: {type(error).__name__}: {error}")
+        _complain(f"this is a bug{_of_whom(error)}: {type(error).__name__}: {error}")
         return 1
+
+
+def _of_whom(error: BaseException) -> str:
+    """Where an exception passed through a package that somebody has plugged in; of one that did not, nothing."""
+    from importlib.metadata import distributions
+
+    points = [point for installed in distributions() for point in installed.entry_points]
+    theirs = {point.module.partition(".")[0] for point in points if point.group.startswith("selftaught.")}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in theirs - {"selftaught"}:
+            return f", of {package} as it seems ({printable(frame.f_code.co_filename)}, line {line})"
+    return ""
 
 
 def _complain(line: str) -> None:

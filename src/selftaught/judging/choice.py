@@ -31,6 +31,7 @@ from selftaught.system.saying import quietly, say
 from selftaught.system.text import printable
 
 CLASSES = 10  # there are thought to be so many where nobody says, and nothing is labelled
+GLANCE = (4, 3)  # digits of a number that is read beside a sample, and places after those of the deviation
 NONE = np.zeros(0, np.int64)
 
 
@@ -64,7 +65,7 @@ class Likely:
         """
         if self.values is not None:
             value = float(self.values[row])
-            return [] if np.isnan(value) else [(f"{value:.4g}", self.meaning.margin or 0.0)]
+            return [] if np.isnan(value) else [(self.meaning.written(value, *GLANCE), self.meaning.margin or 0.0)]
         likely = self.probabilities[row]
         (said,) = Predictions([""], self.classes, likely[None], [], meaning=self.meaning).said
         return [(self.classes[number], float(likely[number])) for number in said]

@@ -84,11 +84,11 @@ class Meaning(Record):
         told = f"the temperature, {self.temperature:.3g}, {' and '.join(doubts)}: trust no probability of its"
         return told if doubts else ""
 
-    def written(self, number: float) -> str:
-        """A number in seven digits, or in as many as a ten-thousandth of the deviation takes to show."""
+    def written(self, number: float, least: int = DIGITS, places: int = 4) -> str:
+        """A number in so many digits at least, and in as many as end so many places behind the deviation's first."""
         most = math.floor(math.log10(abs(number))) if number else 0
-        digits = most - math.floor(math.log10(self.deviation)) + 5
-        return f"{number:.{min(max(DIGITS, digits), DOUBLE)}g}"
+        digits = most - math.floor(math.log10(self.deviation)) + 1 + places
+        return f"{number:.{min(max(least, digits), DOUBLE)}g}"
 
     @property
     def formula(self) -> str:

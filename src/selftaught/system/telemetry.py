@@ -4,6 +4,7 @@ import os
 
 OFF = {  # variables of the environment, which each package reads when it is imported or first used
     "GRADIO_ANALYTICS_ENABLED": "False",  # of trackio's page
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # torch's version and who runs the process, in each request to the Hub
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "ORT_DISABLE_TELEMETRY": "1",  # whose own function comes too late: a number of this machine is kept by then
     "WANDB_ERROR_REPORTING": "false",
