@@ -13,7 +13,7 @@ from selftaught.judging.sources import sources
 from selftaught.judging.subsets import parse_labels
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
-from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.allocator import give_back, keep_freed_memory
 from selftaught.system.interruption import stopping
 from selftaught.system.saying import say
 
@@ -29,6 +29,7 @@ def judged(run: Run, data: str) -> dict[str, float]:
 
 def bag_of(run: Run, data: str) -> dict[str, float]:
     """Likewise of a bag of patches, with nothing beside it, which would take as many passes."""
+    give_back()  # what an evaluation before this freed lies in pieces, and these features need it whole
     told = {"train": f"{data}/train", "test": f"{data}/test", "probe": PROBE, "features": BAG}
     asked = Evaluate.parse({"run": str(run.folder), **told})
     encoder, probe = load_encoder(asked.run), probes.named(PROBE)
