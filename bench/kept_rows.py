@@ -24,7 +24,8 @@ def as_kept(values: dict[str, Any]) -> dict[str, Any]:
 
 def find_row(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """The first row with these values, if there is one."""
-    return next((row for row in read_rows(file) if _is(row, as_kept(identity))), None)
+    identity = as_kept(identity)
+    return next((row for row in read_rows(file) if _is(row, identity)), None)
 
 
 def has_row(file: Path, identity: dict[str, Any]) -> bool:
@@ -41,7 +42,8 @@ def add_row(file: Path, row: dict[str, Any]) -> None:
 
 def widen_row(file: Path, identity: dict[str, Any], more: dict[str, Any]) -> None:
     """What was measured later of the row with these values, which has none of it."""
-    rows = [row | more if _is(row, as_kept(identity)) else row for row in read_rows(file)]
+    identity = as_kept(identity)
+    rows = [row | more if _is(row, identity) else row for row in read_rows(file)]
     write_atomically(file, "".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -100,8 +100,13 @@ def main() -> None:
         wrong = sum(checked(row, asked) for row in rows)
         for line in seedless(rows):
             say(line)
-    PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
+    write_page()
     raise SystemExit(min(wrong, 1))
+
+
+def write_page() -> None:
+    """The page with its table of all rows so far."""
+    PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
 
 
 def entry_name(asked: argparse.Namespace) -> str:
@@ -122,12 +127,13 @@ def make(entry: str, settings: dict[str, Any], seed: int, asked: argparse.Namesp
     if row is None:
         row = identity | made_row(folder, settings, seed, asked)
         add_row(ROWS, row)
-        PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
+        write_page()
     if asked.bag:
         run = Run.open(folder)
         if weights_of(run) != row["weights"]:
             raise SystemExit(f"{folder} has other weights than the row that is to gain a bag")
         widen_row(ROWS, identity, bag_of(run, asked.data))
+        write_page()
 
 
 def made_row(folder: Path, settings: dict[str, Any], seed: int, asked: argparse.Namespace) -> dict[str, Any]:

@@ -153,6 +153,9 @@ def test_a_bag_is_judged_by_itself_as_an_evaluation_judges_it(tmp_path: Path) ->
     (trained,) = (row.accuracy for row in whole.rows if row.features == "trained")
     assert 1 / 3 < trained < 1
     assert records.bag_of(run, data) == {"bag": round(trained, 5)}
+    again = json.loads((run.folder / "evaluation.json").read_text())
+    assert {row["features"] for row in again["rows"]} == {"trained", "pixels"}  # no network was asked beside it
+    assert "raw pixels" in again["verdict"]
 
 
 def test_a_row_stands_before_its_bag_is_judged_and_gains_it_of_the_same_weights(

@@ -202,9 +202,10 @@ def _of_whom(error: BaseException) -> str:
 
     points = [point for installed in distributions() for point in installed.entry_points]
     theirs = {point.module.partition(".")[0] for point in points if point.group.startswith("selftaught.")}
+    theirs.discard("selftaught")
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package in theirs - {"selftaught"}:
+        if package in theirs:
             return f", of {package} as it seems ({printable(frame.f_code.co_filename)}, line {line})"
     return ""
 
